@@ -1,0 +1,10 @@
+//! What Hanse nodes say to each other: identities, charters, records, seals, and the ladder of
+//! checks that takes bytes from a stranger to something a member may believe.
+//!
+//! This crate does no I/O, reads no clock and draws no randomness of its own: time and randomness
+//! are arguments. Everything that is read from a peer is bounded by [`limits`], and everything that
+//! is refused is refused with a reason that can be compared.
+
+pub mod identity;
+pub mod limits;
+pub mod timestamp;
