@@ -1,1 +1,3 @@
-//! x
+//! The Hanse node.
+pub mod exchange;
+pub mod reading;

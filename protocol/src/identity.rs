@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits;
 
+pub mod keys;
+
 /// A member's handle: two to 40 lower-case letters, digits and hyphens, starting and ending with a
 /// letter or digit, such as `acme-water`. Unique in a community and never changed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -187,3 +189,48 @@ byte_name!(
     KeyId,
     8
 );
+
+impl KeyId {
+    /// The short name of a public key's bytes.
+    pub fn of(key: &[u8; 32]) -> Self {
+        let [a, b, c, d, e, f, g, h, ..] = *blake3::hash(key).as_bytes();
+        Self([a, b, c, d, e, f, g, h])
+    }
+}
+
+/// What two people read to each other to know that they hold the same thing: 100 bits of a hash
+/// as five groups of four base32 letters, such as `K3FQ-7ZMA-W2XN-PT5B-QJ6E`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fingerprint(String);
+
+impl Fingerprint {
+    /// The fingerprint of `parts` under `domain`, which says what kind of thing they are.
+    pub fn of(domain: &str, parts: &[&[u8]]) -> Self {
+        let mut hasher = blake3::Hasher::new_derive_key(domain);
+        for part in parts {
+            hasher.update(&u64::try_from(part.len()).unwrap_or(u64::MAX).to_be_bytes());
+            hasher.update(part);
+        }
+        let text = data_encoding::BASE32_NOPAD.encode(hasher.finalize().as_bytes());
+        let letters: Vec<char> = text.chars().take(20).collect();
+        let groups: Vec<String> = letters.chunks(4).map(|group| group.iter().collect()).collect();
+        Self(groups.join("-"))
+    }
+
+    /// Whether a person's spelling, in any case and with any spaces or hyphens, is this one.
+    pub fn is_spelt(&self, text: &str) -> bool {
+        let letters = |text: &str| -> String {
+            text.chars()
+                .filter(char::is_ascii_alphanumeric)
+                .map(|c| c.to_ascii_uppercase())
+                .collect()
+        };
+        letters(text) == letters(&self.0)
+    }
+}
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

@@ -5,6 +5,14 @@
 //! are arguments. Everything that is read from a peer is bounded by [`limits`], and everything that
 //! is refused is refused with a reason that can be compared.
 
+pub mod audience;
+pub mod charter;
+pub mod frame;
+pub mod heal;
 pub mod identity;
 pub mod limits;
+pub mod local;
+pub mod presence;
+pub mod record;
 pub mod timestamp;
+pub mod tlp;

@@ -1,0 +1,375 @@
+//! The ladder that takes bytes to belief. Each rung consumes one type and yields the next, and only
+//! the check can make it: `Signed` (the bytes are a header) → `Admitted` (its author may say it,
+//! so it may travel) → `Opened` or `Opaque` (read, or sealed for others) → `Sound` (STIX).
+
+use std::time::Duration;
+
+use crate::charter::{CharterChain, Member};
+use crate::content::Content;
+use crate::identity::keys::{SealingKey, SealingPublic, VerifyingKey};
+use crate::identity::{CommunityId, RecordId};
+use crate::limits;
+use crate::record::cose::{self, CoseError, Sign1};
+use crate::record::{self, BodyHash, Header, Kind};
+use crate::refusal::Refusal;
+use crate::seal::{Binding, Body};
+use crate::stix::Object;
+use crate::timestamp::Timestamp;
+
+/// A header in its one spelling, with its id. Nothing is verified yet: nothing may be remembered
+/// of it.
+#[derive(Clone, Debug)]
+pub struct Signed {
+    bytes: Vec<u8>,
+    parts: Sign1,
+    header: Header,
+    id: RecordId,
+}
+
+impl Signed {
+    /// Reads a header.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLarge`], [`Refusal::Malformed`], [`Refusal::Unprotected`],
+    /// [`Refusal::Algorithm`], [`Refusal::NotDeterministic`], [`Refusal::UnknownLayout`].
+    pub fn decode(bytes: &[u8], community: &CommunityId) -> Result<Self, Refusal> {
+        if bytes.len() > limits::HEADER {
+            return Err(Refusal::TooLarge);
+        }
+        let parts = cose::parse(bytes).map_err(|error| match error {
+            CoseError::Malformed => Refusal::Malformed,
+            CoseError::Unprotected => Refusal::Unprotected,
+            CoseError::Algorithm => Refusal::Algorithm,
+            CoseError::NotDeterministic => Refusal::NotDeterministic,
+            CoseError::UnknownLayout(_) => Refusal::UnknownLayout,
+        })?;
+        let header: Header = minicbor::decode(&parts.payload).map_err(|_| Refusal::Malformed)?;
+        if minicbor::to_vec(&header).ok().as_ref() != Some(&parts.payload) {
+            return Err(Refusal::NotDeterministic);
+        }
+        let id = record::id(community, &parts.protected, &parts.payload);
+        Ok(Self { bytes: bytes.to_vec(), parts, header, id })
+    }
+
+    /// The record's id. It says nothing of the signature.
+    pub fn id(&self) -> &RecordId {
+        &self.id
+    }
+
+    /// What the header claims.
+    pub fn claims(&self) -> &Header {
+        &self.header
+    }
+
+    /// Asks whether the author may say this, now and in this way. What was verified before need
+    /// not come here again, but only if its *bytes* are the same: an id alone proves nothing.
+    ///
+    /// # Errors
+    /// The first [`Refusal`] in the order charter, author, signature, endings, chain, dates; no
+    /// permanent one is given before the signature verified but those that are the courier's fault.
+    pub fn admit(
+        self,
+        charters: &CharterChain,
+        predecessor: Option<Predecessor>,
+        arrival: Arrival,
+    ) -> Result<Admitted, Refusal> {
+        let named = charters.find(&self.header.charter).ok_or(Refusal::UnknownCharter)?;
+        let author = named.charter().member(&self.header.author).ok_or(Refusal::UnknownAuthor)?;
+        let key = self.key_of(author)?;
+        if !self.parts.verifies(&record::external(charters.community()), &key) {
+            return Err(Refusal::Signature);
+        }
+        let newest = charters.charter();
+        let author = newest.member(&self.header.author).ok_or(Refusal::UnknownAuthor)?;
+        let Header { lane, epoch, seq, .. } = self.header;
+        if !author.accepts(&key, lane, epoch, seq, &self.id) {
+            return Err(Refusal::Ended);
+        }
+        self.check_chain(predecessor)?;
+        self.check_dates(author, newest.horizon(), arrival)?;
+        Ok(Admitted { bytes: self.bytes, header: self.header, id: self.id })
+    }
+
+    fn key_of(&self, author: &Member) -> Result<VerifyingKey, Refusal> {
+        author.lane(self.header.lane).ok_or(Refusal::UnknownAuthor)?;
+        let known = author.signing.iter().find(|signing| signing.key.id() == self.parts.key);
+        known.map(|signing| signing.key).ok_or(Refusal::UnknownAuthor)
+    }
+
+    fn check_chain(&self, predecessor: Option<Predecessor>) -> Result<(), Refusal> {
+        let header = &self.header;
+        // A first record of a first epoch follows nothing; every other names what it follows.
+        let first = header.seq == 1 && header.prev.is_none();
+        let later = header.prev.is_some() && (header.seq > 1 || header.epoch > 0);
+        if header.seq == 0 || !(first || later) {
+            return Err(Refusal::Chain);
+        }
+        match predecessor {
+            Some(predecessor) if header.created < predecessor.created => Err(Refusal::BeforePredecessor),
+            _ => Ok(()),
+        }
+    }
+
+    fn check_dates(&self, author: &Member, horizon: Duration, arrival: Arrival) -> Result<(), Refusal> {
+        let Header { created, expires, .. } = self.header;
+        if created < author.admitted {
+            return Err(Refusal::BeforeAdmission);
+        }
+        if expires <= created || expires > created.after(horizon) {
+            return Err(Refusal::Expiry);
+        }
+        if expires <= arrival.now {
+            return Err(Refusal::Expired);
+        }
+        if created > arrival.now.after(limits::SKEW) {
+            return Err(Refusal::FutureDated);
+        }
+        if arrival.by == By::Gossip && created < arrival.now.before(limits::GOSSIP_AGE) {
+            return Err(Refusal::Stale);
+        }
+        Ok(())
+    }
+}
+
+/// What is known of the record a header names as its predecessor.
+#[derive(Clone, Copy, Debug)]
+pub struct Predecessor {
+    /// When that one was created.
+    pub created: Timestamp,
+}
+
+/// When and how a record came.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    /// Our clock.
+    pub now: Timestamp,
+    /// By which way.
+    pub by: By,
+}
+
+/// By which way a record came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// We wrote it.
+    Own,
+    /// It was told while new.
+    Gossip,
+    /// We asked for what we missed, or read it from a file.
+    Healing,
+}
+
+/// A header whose author may say it: it may travel. Its body is checked apart.
+#[derive(Clone, Debug)]
+pub struct Admitted {
+    bytes: Vec<u8>,
+    header: Header,
+    id: RecordId,
+}
+
+impl Admitted {
+    /// The record's id.
+    pub fn id(&self) -> &RecordId {
+        &self.id
+    }
+
+    /// What the author signed.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// The header as it travels.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Checks a body's length and hash, readable or not. A mismatch is the courier's fault and is
+    /// never remembered against the id.
+    ///
+    /// # Errors
+    /// [`Refusal::TooLarge`], [`Refusal::BodyHash`].
+    pub fn with_body(self, body: Vec<u8>) -> Result<Whole, (Self, Refusal)> {
+        if body.len() > limits::BODY {
+            return Err((self, Refusal::TooLarge));
+        }
+        let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
+        if length != self.header.body_length || BodyHash::of(&body) != self.header.body_hash {
+            return Err((self, Refusal::BodyHash));
+        }
+        Ok(Whole { admitted: self, body })
+    }
+
+    /// Takes up again a header that this node admitted before, from its own log.
+    ///
+    /// # Errors
+    /// [`Refusal`] if the bytes are no header.
+    pub fn from_log(bytes: &[u8], community: &CommunityId) -> Result<Self, Refusal> {
+        let Signed { bytes, header, id, .. } = Signed::decode(bytes, community)?;
+        Ok(Self { bytes, header, id })
+    }
+}
+
+/// An admitted header with the very body it names.
+#[derive(Clone, Debug)]
+pub struct Whole {
+    admitted: Admitted,
+    body: Vec<u8>,
+}
+
+/// What a reader can make of a record.
+#[derive(Clone, Debug)]
+pub enum Reading {
+    /// It is ours to read.
+    Opened(Opened),
+    /// It is sealed for others, or of a kind of a later version: kept, so that the mesh heals.
+    Opaque(Whole),
+}
+
+/// Who reads: the secret keys of the member this node belongs to.
+pub struct Reader {
+    /// Its sealing keys, the newest and older ones.
+    pub sealing: Vec<SealingKey>,
+}
+
+impl Whole {
+    /// The header.
+    pub fn admitted(&self) -> &Admitted {
+        &self.admitted
+    }
+
+    /// The body as it travels.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Gives header and body back.
+    pub fn into_parts(self) -> (Admitted, Vec<u8>) {
+        (self.admitted, self.body)
+    }
+
+    /// Opens the body, if it is open or sealed to `reader`.
+    ///
+    /// # Errors
+    /// A [`Refusal`] that is the author's fault, or deferred.
+    pub fn open(
+        self,
+        reader: &Reader,
+        charters: &CharterChain,
+    ) -> Result<Reading, (Box<Self>, Refusal)> {
+        match self.unseal(reader, charters) {
+            Ok(Some((content, sealed))) => {
+                Ok(Reading::Opened(Opened { admitted: self.admitted, body: self.body, content, sealed }))
+            }
+            Ok(None) => Ok(Reading::Opaque(self)),
+            Err(refusal) => Err((Box::new(self), refusal)),
+        }
+    }
+
+    fn unseal(
+        &self,
+        reader: &Reader,
+        charters: &CharterChain,
+    ) -> Result<Option<(Vec<u8>, bool)>, Refusal> {
+        let header = &self.admitted.header;
+        if matches!(header.kind, Kind::Unknown(_)) {
+            return Ok(None);
+        }
+        let (packed, sealed) = match Body::decode(&self.body)? {
+            Body::Open(packed) => (packed, false),
+            Body::Sealed(sealed) => {
+                let author = author_keys(charters, header);
+                match sealed.open(&reader.sealing, &author, &binding(charters.community(), header))? {
+                    Some(packed) => (packed, true),
+                    None => return Ok(None),
+                }
+            }
+        };
+        let content = packed.unpack().map_err(|error| error.refusal())?;
+        Ok(Some((content, sealed)))
+    }
+}
+
+fn author_keys(charters: &CharterChain, header: &Header) -> Vec<SealingPublic> {
+    let author = charters.charter().member(&header.author);
+    let keys = author.map(|author| author.sealing.iter().map(|sealing| sealing.key).collect());
+    keys.unwrap_or_default()
+}
+
+/// What a header's body is bound to.
+pub fn binding<'a>(community: &'a CommunityId, header: &'a Header) -> Binding<'a> {
+    Binding {
+        community,
+        author: &header.author,
+        kind: header.kind,
+        created: header.created,
+        expires: header.expires,
+        replaces: header.replaces.as_ref(),
+    }
+}
+
+/// A record whose content we may read. Nothing is known of the content's form.
+#[derive(Clone)]
+pub struct Opened {
+    admitted: Admitted,
+    body: Vec<u8>,
+    content: Vec<u8>,
+    sealed: bool,
+}
+
+impl std::fmt::Debug for Opened {
+    /// Names the record, never its content.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Opened").field("id", &self.admitted.id).field("sealed", &self.sealed).finish()
+    }
+}
+
+impl Opened {
+    /// The header.
+    pub fn admitted(&self) -> &Admitted {
+        &self.admitted
+    }
+
+    /// The body as it travels.
+    pub fn body(&self) -> &[u8] {
+        &self.body
+    }
+
+    /// Whether it was sealed.
+    pub fn is_sealed(&self) -> bool {
+        self.sealed
+    }
+
+    /// Gives header and body back.
+    pub fn into_parts(self) -> (Admitted, Vec<u8>) {
+        (self.admitted, self.body)
+    }
+
+    /// Checks the objects: the rules of STIX, the bounds, and that nothing came in the open whose
+    /// marking forbids it.
+    ///
+    /// # Errors
+    /// [`Refusal::Content`], [`Refusal::Object`], [`Refusal::OpenBeyondFloor`].
+    pub fn sound(&self) -> Result<Sound<'_>, Refusal> {
+        let content = Content::read(&self.content).map_err(|_| Refusal::Content)?;
+        let mut objects = Vec::with_capacity(content.objects.len());
+        for (index, raw) in content.objects.iter().enumerate() {
+            let object = Object::parse(raw).map_err(|reason| Refusal::Object { index, reason })?;
+            let tlp = object.tlp(content.unmarked, content.floor);
+            if !self.sealed && !tlp.openly() {
+                return Err(Refusal::OpenBeyondFloor(tlp));
+            }
+            objects.push(object);
+        }
+        Ok(Sound { content, objects })
+    }
+}
+
+/// Objects that may be believed to be what their author said.
+pub struct Sound<'a> {
+    /// The envelope they came in.
+    pub content: Content<'a>,
+    /// The objects, in the author's order.
+    pub objects: Vec<Object<'a>>,
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,340 @@
+//! A member of a community as its charter tells: who it is, its keys, its lanes, and where each of
+//! them ended.
+
+use std::fmt;
+use std::str::FromStr;
+
+use minicbor::{Decode, Encode};
+use serde::{Deserialize, Serialize};
+
+use super::CharterError;
+use crate::identity::keys::{SealingPublic, VerifyingKey};
+use crate::identity::{Handle, NodeId, RecordId};
+use crate::limits;
+use crate::timestamp::Timestamp;
+
+/// What kind of organisation a member is.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize,
+)]
+#[cbor(index_only)]
+#[serde(rename_all = "lowercase")]
+pub enum MemberKind {
+    /// A city or other local authority.
+    #[n(0)]
+    City,
+    /// A company.
+    #[n(1)]
+    Company,
+    /// A utility: water, energy, waste, transport.
+    #[n(2)]
+    Utility,
+    /// A hospital or other care provider.
+    #[n(3)]
+    Hospital,
+    /// A public agency or regulator.
+    #[n(4)]
+    Agency,
+    /// A CERT or CSIRT.
+    #[n(5)]
+    Cert,
+    /// An information sharing and analysis centre.
+    #[n(6)]
+    Isac,
+}
+
+impl MemberKind {
+    /// Every kind with its name.
+    pub const NAMES: [(Self, &'static str); 7] = [
+        (Self::City, "city"),
+        (Self::Company, "company"),
+        (Self::Utility, "utility"),
+        (Self::Hospital, "hospital"),
+        (Self::Agency, "agency"),
+        (Self::Cert, "cert"),
+        (Self::Isac, "isac"),
+    ];
+}
+
+impl fmt::Display for MemberKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let name = Self::NAMES
+            .iter()
+            .find(|(kind, _)| kind == self)
+            .map_or("", |(_, name)| name);
+        f.write_str(name)
+    }
+}
+
+impl FromStr for MemberKind {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::NAMES.iter().find(|(_, name)| *name == text);
+        known.map(|(kind, _)| *kind).ok_or_else(|| {
+            format!(
+                "`{text}` is no kind of member: city, company, utility, hospital, agency, cert or isac is"
+            )
+        })
+    }
+}
+
+/// Who an organisation says it is.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Profile {
+    /// Its handle in the community.
+    #[n(0)]
+    pub handle: Handle,
+    /// Its display name.
+    #[n(1)]
+    pub name: String,
+    /// What kind of organisation it is.
+    #[n(2)]
+    pub kind: MemberKind,
+    /// Its sector, such as `water`, in lower case; empty if none is told.
+    #[n(3)]
+    pub sector: String,
+    /// Its country, two capital letters (ISO 3166-1 alpha-2).
+    #[n(4)]
+    pub country: String,
+}
+
+impl Profile {
+    /// Checks lengths and spellings; the reason names the field.
+    pub fn check_form(&self) -> Result<(), &'static str> {
+        let printable = |text: &str| text.len() <= limits::NAME && !text.chars().any(char::is_control);
+        if self.name.is_empty() || !printable(&self.name) {
+            return Err("a member's name is empty, too long or not printable");
+        }
+        if !printable(&self.sector) {
+            return Err("a member's sector is too long or not printable");
+        }
+        if self.country.len() != 2 || !self.country.bytes().all(|b| b.is_ascii_uppercase()) {
+            return Err("a member's country is not two capital letters");
+        }
+        Ok(())
+    }
+}
+
+/// The last record of a lane that still counts after an ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LastAccepted {
+    /// The lane.
+    #[n(0)]
+    pub lane: u16,
+    /// The epoch of that record.
+    #[n(1)]
+    pub epoch: u32,
+    /// Its sequence number.
+    #[n(2)]
+    pub seq: u64,
+    /// Its id.
+    #[n(3)]
+    pub id: RecordId,
+}
+
+impl LastAccepted {
+    /// Whether the record at (`epoch`, `seq`) named `id` lies within what still counts.
+    pub fn covers(&self, epoch: u32, seq: u64, id: &RecordId) -> bool {
+        match (epoch, seq).cmp(&(self.epoch, self.seq)) {
+            std::cmp::Ordering::Less => true,
+            std::cmp::Ordering::Equal => *id == self.id,
+            std::cmp::Ordering::Greater => false,
+        }
+    }
+}
+
+/// Where something ended: the last record that counts of each lane. A lane that is not named has
+/// none.
+pub type Closing = Vec<LastAccepted>;
+
+/// A key that a member signs records with.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct MemberSigningKey {
+    /// The key.
+    #[n(0)]
+    pub key: VerifyingKey,
+    /// Where it ended, if it did.
+    #[n(1)]
+    pub closed: Option<Closing>,
+}
+
+/// A key that is sealed to.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct MemberSealingKey {
+    /// The suite it belongs to: 1 is X25519.
+    #[n(0)]
+    pub suite: u8,
+    /// The key.
+    #[n(1)]
+    pub key: SealingPublic,
+    /// Whether nothing is sealed to it any longer.
+    #[n(2)]
+    pub closed: bool,
+}
+
+/// One signing node of a member.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Lane {
+    /// Its number, unique in the member.
+    #[n(0)]
+    pub number: u16,
+    /// The node's key, from which its peer id follows.
+    #[n(1)]
+    pub node: NodeId,
+    /// Where it may be dialled: multiaddresses in text form. Empty for a node that only dials out.
+    #[n(2)]
+    pub addresses: Vec<String>,
+    /// Where it ended, if it did.
+    #[n(3)]
+    pub closed: Option<Closing>,
+}
+
+/// A member as a charter lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Member {
+    /// Its handle: unique, never changed.
+    #[n(0)]
+    pub handle: Handle,
+    /// Who it is.
+    #[n(1)]
+    pub profile: Profile,
+    /// Since when it is a member; no record of it is dated earlier.
+    #[n(2)]
+    pub admitted: Timestamp,
+    /// Its signing keys, ended ones included.
+    #[n(3)]
+    pub signing: Vec<MemberSigningKey>,
+    /// Its sealing keys, ended ones included.
+    #[n(4)]
+    pub sealing: Vec<MemberSealingKey>,
+    /// Its signing nodes, ended ones included.
+    #[n(5)]
+    pub lanes: Vec<Lane>,
+    /// Where the membership ended, if it did.
+    #[n(6)]
+    pub ended: Option<Closing>,
+}
+
+impl Member {
+    /// The key that is sealed to now under `suite`.
+    pub fn sealing_key(&self, suite: u8) -> Option<&SealingPublic> {
+        let open = self.sealing.iter().find(|key| key.suite == suite && !key.closed);
+        open.map(|key| &key.key)
+    }
+
+    /// The lane of that number, ended or not.
+    pub fn lane(&self, number: u16) -> Option<&Lane> {
+        self.lanes.iter().find(|lane| lane.number == number)
+    }
+
+    /// Whether a record of this member, signed with `key`, lies within every ending that touches it.
+    pub fn accepts(&self, key: &VerifyingKey, lane: u16, epoch: u32, seq: u64, id: &RecordId) -> bool {
+        let within = |closing: &Option<Closing>| match closing {
+            None => true,
+            Some(last) => last
+                .iter()
+                .any(|last| last.lane == lane && last.covers(epoch, seq, id)),
+        };
+        within(&self.ended)
+            && self.lane(lane).is_some_and(|lane| within(&lane.closed))
+            && self
+                .signing
+                .iter()
+                .any(|signing| signing.key == *key && within(&signing.closed))
+    }
+
+    pub(super) fn check_form(&self) -> Result<(), CharterError> {
+        self.profile.check_form().map_err(CharterError::Form)?;
+        let form = |holds: bool, rule: &'static str| {
+            if holds {
+                Ok(())
+            } else {
+                Err(CharterError::Form(rule))
+            }
+        };
+        form(
+            self.profile.handle == self.handle,
+            "a member's profile bears another handle",
+        )?;
+        form(
+            (1..=limits::MEMBER_KEYS).contains(&self.signing.len()),
+            "number of signing keys",
+        )?;
+        form(
+            (1..=limits::MEMBER_KEYS).contains(&self.sealing.len()),
+            "number of sealing keys",
+        )?;
+        form((1..=limits::LANES).contains(&self.lanes.len()), "number of lanes")?;
+        form(
+            self.lanes.is_sorted_by(|a, b| a.number < b.number),
+            "lanes out of order or doubled",
+        )?;
+        for lane in &self.lanes {
+            form(lane.addresses.len() <= limits::ADDRESSES, "too many addresses")?;
+            form(
+                lane.addresses.iter().all(|a| a.len() <= limits::ADDRESS),
+                "an address is too long",
+            )?;
+        }
+        let closings = self.signing.iter().map(|key| &key.closed);
+        let mut closings = closings
+            .chain(self.lanes.iter().map(|lane| &lane.closed))
+            .chain([&self.ended]);
+        form(
+            closings.all(|closing| {
+                closing.as_ref().is_none_or(|last| {
+                    last.len() <= limits::LANES && last.is_sorted_by(|a, b| a.lane < b.lane)
+                })
+            }),
+            "an ending names a lane twice or too many",
+        )
+    }
+
+    /// Checks that `next` takes back nothing of this member: keys and lanes stay listed, endings
+    /// stay as they were or reach no further.
+    pub(super) fn check_successor(&self, next: &Self) -> Result<(), CharterError> {
+        let kept = |holds: bool, rule: &'static str| {
+            if holds {
+                Ok(())
+            } else {
+                Err(CharterError::History(rule))
+            }
+        };
+        kept(self.admitted == next.admitted, "the date of admission")?;
+        kept(narrower(&self.ended, &next.ended), "an ended membership")?;
+        for old in &self.signing {
+            let new = next.signing.iter().find(|new| new.key == old.key);
+            kept(
+                new.is_some_and(|new| narrower(&old.closed, &new.closed)),
+                "a signing key",
+            )?;
+        }
+        for old in &self.sealing {
+            let new = next
+                .sealing
+                .iter()
+                .find(|new| new.key == old.key && new.suite == old.suite);
+            kept(new.is_some_and(|new| new.closed || !old.closed), "a sealing key")?;
+        }
+        for old in &self.lanes {
+            let new = next.lane(old.number);
+            kept(
+                new.is_some_and(|new| new.node == old.node && narrower(&old.closed, &new.closed)),
+                "a lane",
+            )?;
+        }
+        Ok(())
+    }
+}
+
+/// Whether `new` accepts nothing that `old` did not.
+fn narrower(old: &Option<Closing>, new: &Option<Closing>) -> bool {
+    let Some(old) = old else { return true };
+    let Some(new) = new else { return false };
+    new.iter().all(|last| {
+        old.iter()
+            .any(|before| before.lane == last.lane && before.covers(last.epoch, last.seq, &last.id))
+    })
+}

@@ -1,0 +1,423 @@
+//! The types of the daemon's local HTTP/JSON API, shared by the daemon and the SDK. All of it is
+//! under `/v1`, with a bearer token; errors are RFC 9457 problems ([`Problem`]).
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::charter::member::{MemberKind, Profile};
+use crate::identity::{CommunityId, Handle, RecordId};
+use crate::record::Kind;
+use crate::timestamp::Timestamp;
+use crate::tlp::Tlp;
+
+/// Largest request body, bytes: one batch of a bulk publish.
+pub const REQUEST: usize = 8 << 20;
+
+/// Most objects in one publish request.
+pub const PUBLISH_OBJECTS: usize = 5_000;
+
+/// Most matches or records in one answer.
+pub const PAGE: usize = 1_000;
+
+/// What a token allows. A token has one or more of these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Role {
+    /// Search and look.
+    Read,
+    /// Publish records in the member's name.
+    Publish,
+    /// Change membership.
+    Admin,
+}
+
+/// `POST /v1/records` (role publish): objects to publish, together in as few records as their
+/// audiences allow. Up to 200 small objects for one audience are one record and one commit.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublishRequest {
+    /// STIX 2.1 objects; they travel byte for byte.
+    pub objects: Vec<Box<RawValue>>,
+    /// Readers; absent for everybody whom the markings allow.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<Vec<Handle>>,
+    /// Marking of objects that bear none, and the least of those that do. Absent: the charter's
+    /// default for unmarked objects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tlp: Option<Tlp>,
+    /// When the records expire; absent: after the charter's horizon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires: Option<Timestamp>,
+}
+
+/// Who reads a record: `"all"` or a list of members.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Readers {
+    /// The word `all`: the whole community, future members included.
+    Community(All),
+    /// These members; the author reads it too.
+    Members(Vec<Handle>),
+}
+
+/// The word `"all"`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum All {
+    /// The whole community.
+    All,
+}
+
+/// A record that was published: it is on disk.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Published {
+    /// Its id.
+    pub id: RecordId,
+    /// Its place in this node's log.
+    pub position: u64,
+    /// How many objects it holds.
+    pub objects: usize,
+    /// Who can read it.
+    pub readers: Readers,
+}
+
+/// An object that was not published.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedObject {
+    /// Its place in the request, from 0.
+    pub index: usize,
+    /// Why.
+    pub reason: String,
+}
+
+/// Answer to [`PublishRequest`], given after the commit.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublishReply {
+    /// What was published.
+    pub records: Vec<Published>,
+    /// What was not.
+    pub refused: Vec<RefusedObject>,
+}
+
+/// `POST /v1/search` (role read): which objects hold this observable? In the body, so that no value
+/// appears in a URL or log.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SearchRequest {
+    /// An address, network, domain, URL, e-mail address or file hash, defanged or not; or a STIX
+    /// object id.
+    pub value: String,
+    /// Most matches wanted; at most [`PAGE`], which is the default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// One object that matched.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Match {
+    /// The record it came in.
+    pub record: RecordId,
+    /// The member that signed the record.
+    pub author: Handle,
+    /// How it may be shared.
+    pub tlp: Tlp,
+    /// The object as it was issued.
+    pub object: Box<RawValue>,
+}
+
+/// Answer to [`SearchRequest`].
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct SearchReply {
+    /// Matches, newest first.
+    pub matches: Vec<Match>,
+    /// Whether there are more than the limit let through.
+    #[serde(default)]
+    pub more: bool,
+}
+
+/// How much of a record this node holds and can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Readable {
+    /// Opened and sound.
+    Readable,
+    /// Sealed to others, or of a kind of a later version.
+    Opaque,
+    /// The header is here, the body not yet.
+    Awaited,
+    /// Ours to read, but its content was refused.
+    Unsound,
+    /// The body was taken back or has expired.
+    Gone,
+}
+
+/// A record as this node holds it: `GET /v1/records/{id}`, and one line of `GET /v1/records`.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct RecordView {
+    /// Its id.
+    pub id: RecordId,
+    /// Its place in this node's log: that of the entry that completed it.
+    pub position: u64,
+    /// The member that signed it.
+    pub author: Handle,
+    /// Which of the author's nodes.
+    pub lane: u16,
+    /// The lane's epoch.
+    pub epoch: u32,
+    /// Its number in lane and epoch.
+    pub seq: u64,
+    /// The charter version it was signed under.
+    pub charter: u64,
+    /// When it was signed.
+    pub created: Timestamp,
+    /// When it expires.
+    pub expires: Timestamp,
+    /// What it is.
+    pub kind: Kind,
+    /// The record it replaces, takes back or acknowledges.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replaces: Option<RecordId>,
+    /// The body's size as it travels, bytes.
+    pub body_bytes: u64,
+    /// Whether and how it can be read here.
+    pub state: Readable,
+    /// The objects as they were issued, if readable and allowed for this token. In a listing only
+    /// with `objects=true`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<Vec<ObjectView>>,
+}
+
+/// An object of a record.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ObjectView {
+    /// How it may be shared.
+    pub tlp: Tlp,
+    /// The object as it was issued.
+    pub object: Box<RawValue>,
+}
+
+/// `GET /v1/records?after=POSITION&limit=N&objects=BOOL` (role read): records in the order they
+/// became complete here.
+#[derive(Debug, Default, Serialize, Deserialize)]
+pub struct RecordPage {
+    /// The records after the position asked for.
+    pub records: Vec<RecordView>,
+    /// Where to go on from.
+    pub next: u64,
+    /// Whether there is more now.
+    pub more: bool,
+}
+
+/// One version of an object: `GET /v1/objects/{stix id}` (role read) answers a list of these, the
+/// newest first.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct ObjectReply {
+    /// The versions held, of all authors.
+    pub versions: Vec<Match>,
+}
+
+/// A member as the charter in force lists it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MemberView {
+    /// Its handle.
+    pub handle: Handle,
+    /// Its display name.
+    pub name: String,
+    /// What kind of organisation it is.
+    pub kind: MemberKind,
+    /// Its sector; empty if none is told.
+    pub sector: String,
+    /// Its country.
+    pub country: String,
+    /// Since when it is a member.
+    pub admitted: Timestamp,
+    /// Whether it is a steward.
+    pub steward: bool,
+    /// Whether its membership has ended.
+    pub ended: bool,
+    /// Whether this is us.
+    pub own: bool,
+    /// How many of its nodes are connected to this one now.
+    pub connected: usize,
+    /// Records of it that are held here.
+    pub records: u64,
+}
+
+/// Answer to `GET /v1/members` (role read).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MembersReply {
+    /// The community.
+    pub community: CommunityId,
+    /// Its name.
+    pub name: String,
+    /// The charter's version.
+    pub charter: u64,
+    /// Members in the order of their handles.
+    pub members: Vec<MemberView>,
+}
+
+/// Answer to `GET /v1/status` (role read).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StatusReply {
+    /// Program and version.
+    pub agent: String,
+    /// This node's member.
+    pub member: Handle,
+    /// This node's libp2p peer id.
+    pub peer_id: String,
+    /// Since when it runs.
+    pub started: Timestamp,
+    /// The community, if it belongs to one.
+    pub community: Option<CommunityStatus>,
+    /// What the store holds.
+    pub store: StoreStatus,
+    /// Peers it is connected to.
+    pub peers: Vec<PeerStatus>,
+    /// Where it listens for peers.
+    pub listening: Vec<String>,
+}
+
+/// The community's part of [`StatusReply`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommunityStatus {
+    /// Its id.
+    pub id: CommunityId,
+    /// Its name.
+    pub name: String,
+    /// The charter's version.
+    pub charter: u64,
+    /// The charter's hash, hexadecimal.
+    pub charter_hash: String,
+    /// When the charter expires.
+    pub expires: Timestamp,
+    /// Active members.
+    pub members: usize,
+    /// Whether a fork is open.
+    pub fork: bool,
+}
+
+/// The store's part of [`StatusReply`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoreStatus {
+    /// The newest position.
+    pub position: u64,
+    /// Records held.
+    pub records: u64,
+    /// Headers whose body is still missing.
+    pub awaited: u64,
+    /// Bytes of the log.
+    pub log_bytes: u64,
+    /// Bytes of the index, as far as its engine tells.
+    pub index_bytes: u64,
+}
+
+/// A connected peer in [`StatusReply`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PeerStatus {
+    /// The member it belongs to.
+    pub member: Option<Handle>,
+    /// Its libp2p peer id.
+    pub peer_id: String,
+    /// Its address.
+    pub address: String,
+    /// Bytes received from it over this connection.
+    pub bytes_in: u64,
+    /// Bytes sent to it over this connection.
+    pub bytes_out: u64,
+    /// When this node last compared holdings with it.
+    pub last_healed: Option<Timestamp>,
+}
+
+/// Answer to `POST /v1/request` (role admin): the file to give to a steward.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestReply {
+    /// The file's text.
+    pub file: String,
+    /// What to read to the steward.
+    pub fingerprint: String,
+    /// Who asks.
+    pub profile: Profile,
+}
+
+/// `POST /v1/community` (role admin): found a community with this node's member as its steward.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FoundRequest {
+    /// Its display name.
+    pub name: String,
+    /// Marking of objects that bear none; absent: GREEN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unmarked: Option<Tlp>,
+    /// Days records are kept; absent: 365.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub horizon_days: Option<u32>,
+}
+
+/// Answer to [`FoundRequest`].
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Founded {
+    /// The community's id.
+    pub community: CommunityId,
+    /// The recovery key, hexadecimal: shown this once and kept nowhere.
+    pub recovery_key: String,
+}
+
+/// `POST /v1/members` (role admin): admit who wrote this request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AdmitRequest {
+    /// The request file's text.
+    pub file: String,
+    /// The fingerprint as the other side read it; must be the file's.
+    pub fingerprint: String,
+}
+
+/// Answer to [`AdmitRequest`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Admission {
+    /// Who was admitted.
+    pub member: Handle,
+    /// The charter that lists it.
+    pub charter: u64,
+    /// The invite file's text, to give back.
+    pub invite: String,
+    /// What to read to the admitted.
+    pub fingerprint: String,
+}
+
+/// `POST /v1/join` (role admin): join the community of this invite.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct JoinRequest {
+    /// The invite file's text.
+    pub file: String,
+    /// The fingerprint as the steward read it; must be the file's.
+    pub fingerprint: String,
+}
+
+/// Answer to [`JoinRequest`], and to `DELETE /v1/members/{handle}` (role admin), which expels.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CharterReply {
+    /// The community.
+    pub community: CommunityId,
+    /// Its name.
+    pub name: String,
+    /// The charter in force.
+    pub charter: u64,
+    /// Active members.
+    pub members: usize,
+}
+
+/// An error (RFC 9457, `application/problem+json`).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// A stable name, `urn:hanse:problem:NAME`.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What went wrong in general.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What went wrong here, and what to do.
+    pub detail: String,
+}
