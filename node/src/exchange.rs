@@ -1,19 +1,43 @@
 //! Both journeys of a record, and all writing: what is published here and what arrives from peers
 //! meet in one synchronous thread, which is the only one that changes anything.
+//!
+//! Work comes in over one bounded queue. The thread drains what is ready, takes each piece up to
+//! the point of the commit, commits all of it as one frame of the log, and only then answers.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::charter::member::Profile;
-use hanse_protocol::identity::{Handle, NodeId};
+use hanse_protocol::frame::Carried;
+use hanse_protocol::identity::{Handle, NodeId, RecordId};
 use hanse_protocol::local;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::store::{Origin, Position, StoreError};
+
+mod batch;
+mod derive;
+mod held;
+mod membership;
+mod publish;
+mod receive;
+mod recent;
+mod worker;
+
+pub use derive::Deriver;
+pub use worker::{Parts, start};
+
+/// Pieces of work that may wait for the exchange; a full queue means Ignore for gossip and 503 for
+/// callers.
+pub const INBOX: usize = 1_024;
 
 /// Who asked for something: for the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor(pub String);
 
 /// Where this node stands: replaced as a whole whenever it changes.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct Standing {
     /// Who we are.
     pub profile: Profile,
@@ -46,51 +70,254 @@ pub enum ExchangeError {
     Busy,
     /// The store did not take it; nothing was acknowledged.
     #[error("the store did not take it")]
-    Store(#[source] Box<dyn std::error::Error + Send + Sync>),
+    Store(#[source] Arc<StoreError>),
     /// The node is shutting down.
     #[error("the node is shutting down")]
     Stopped,
 }
 
-/// The way to the exchange.
+/// What the mesh is told of a gossip frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// New and admitted: pass it on.
+    Accept,
+    /// The courier should not have passed it on.
+    Reject,
+    /// Nothing new, or nothing anybody is to blame for.
+    Ignore,
+}
+
+/// Takes the verdict to the mesh. Called once, before the commit: passing on needs admission only.
+pub type VerdictReply = Box<dyn FnOnce(Verdict) + Send>;
+
+/// What the exchange noticed that someone else should do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Nudge {
+    /// A body is wanted; the courier may hold it.
+    Body(RecordId, NodeId),
+    /// Records before one that came from this courier are missing.
+    Gap(NodeId),
+    /// This courier knows a charter we do not.
+    Charter(NodeId),
+}
+
+/// What came of records that healing brought.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Healed {
+    /// Newly admitted records.
+    pub admitted: usize,
+    /// Records that were refused.
+    pub refused: usize,
+}
+
+/// What came of a body that was pulled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum BodyFate {
+    /// It is kept.
+    Kept,
+    /// It was not awaited any longer.
+    NotAwaited,
+    /// It is not the body the header names: the courier's fault.
+    Wrong,
+}
+
+/// What came of charters that were offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CharterFate {
+    /// At least one is new and in force now.
+    Adopted,
+    /// All were known.
+    Known,
+    /// A second charter of a version that is in force was kept as evidence.
+    Sibling,
+    /// Charters between are missing.
+    Gap,
+    /// Something is wrong with them.
+    Refused(String),
+}
+
+type Reply<T> = oneshot::Sender<Result<T, ExchangeError>>;
+
+/// A piece of work.
+enum Command {
+    Publish(Actor, local::PublishRequest, Reply<local::PublishReply>),
+    Request(Actor, Reply<local::RequestReply>),
+    Found(Actor, local::FoundRequest, Reply<local::Founded>),
+    Admit(Actor, local::AdmitRequest, Reply<local::Admission>),
+    Expel(Actor, Handle, Reply<local::CharterReply>),
+    Join(Actor, local::JoinRequest, Reply<local::CharterReply>),
+    Frame { courier: NodeId, records: Vec<Carried>, verdict: VerdictReply },
+    Records { courier: NodeId, records: Vec<Carried>, origin: Origin, reply: Reply<Healed> },
+    Body { id: RecordId, body: Vec<u8>, origin: Origin, reply: Reply<BodyFate> },
+    Charters { charters: Vec<Vec<u8>>, reply: Reply<CharterFate> },
+    Note { kind: String, bytes: Vec<u8> },
+}
+
+/// The way to the exchange. Cheap to clone.
 #[derive(Clone)]
-pub struct Exchange {}
+pub struct Exchange {
+    inbox: mpsc::Sender<Command>,
+    standing: watch::Receiver<Arc<Standing>>,
+    position: watch::Receiver<Position>,
+    held: held::Shared,
+}
 
 impl Exchange {
     /// Publishes objects; answers after the commit.
+    ///
+    /// # Errors
+    /// [`ExchangeError`].
     pub async fn publish(
         &self,
-        _: Actor,
-        _: local::PublishRequest,
+        actor: Actor,
+        request: local::PublishRequest,
     ) -> Result<local::PublishReply, ExchangeError> {
-        Err(ExchangeError::Stopped)
+        self.ask(|reply| Command::Publish(actor, request, reply)).await
     }
-    /// Writes this node's request to join.
-    pub async fn request(&self, _: Actor) -> Result<local::RequestReply, ExchangeError> {
-        Err(ExchangeError::Stopped)
+
+    /// Writes this node's request to join a community.
+    ///
+    /// # Errors
+    /// [`ExchangeError`].
+    pub async fn request(&self, actor: Actor) -> Result<local::RequestReply, ExchangeError> {
+        self.ask(|reply| Command::Request(actor, reply)).await
     }
-    /// Founds a community.
-    pub async fn found(&self, _: Actor, _: local::FoundRequest) -> Result<local::Founded, ExchangeError> {
-        Err(ExchangeError::Stopped)
+
+    /// Founds a community with this node's member as its one steward.
+    ///
+    /// # Errors
+    /// [`ExchangeError::HasCommunity`], [`ExchangeError::Invalid`].
+    pub async fn found(
+        &self,
+        actor: Actor,
+        request: local::FoundRequest,
+    ) -> Result<local::Founded, ExchangeError> {
+        self.ask(|reply| Command::Found(actor, request, reply)).await
     }
-    /// Admits a member.
-    pub async fn admit(&self, _: Actor, _: local::AdmitRequest) -> Result<local::Admission, ExchangeError> {
-        Err(ExchangeError::Stopped)
+
+    /// Admits who wrote a request, by a new charter.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Fingerprint`], [`ExchangeError::Invalid`], [`ExchangeError::NoCommunity`].
+    pub async fn admit(
+        &self,
+        actor: Actor,
+        request: local::AdmitRequest,
+    ) -> Result<local::Admission, ExchangeError> {
+        self.ask(|reply| Command::Admit(actor, request, reply)).await
     }
-    /// Expels a member.
-    pub async fn expel(&self, _: Actor, _: Handle) -> Result<local::CharterReply, ExchangeError> {
-        Err(ExchangeError::Stopped)
+
+    /// Ends a membership, by a new charter.
+    ///
+    /// # Errors
+    /// [`ExchangeError::UnknownMember`], [`ExchangeError::Invalid`], [`ExchangeError::NoCommunity`].
+    pub async fn expel(&self, actor: Actor, member: Handle) -> Result<local::CharterReply, ExchangeError> {
+        self.ask(|reply| Command::Expel(actor, member, reply)).await
     }
-    /// Joins a community.
-    pub async fn join(&self, _: Actor, _: local::JoinRequest) -> Result<local::CharterReply, ExchangeError> {
-        Err(ExchangeError::Stopped)
+
+    /// Joins the community of an invite.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Fingerprint`], [`ExchangeError::Invalid`], [`ExchangeError::HasCommunity`].
+    pub async fn join(
+        &self,
+        actor: Actor,
+        request: local::JoinRequest,
+    ) -> Result<local::CharterReply, ExchangeError> {
+        self.ask(|reply| Command::Join(actor, request, reply)).await
     }
-    /// Where the node stands now.
-    pub fn standing(&self) -> Arc<Standing> {
-        Arc::new(Standing {
-            profile: todo!(),
-            node: todo!(),
-            charters: None,
+
+    /// Hands over the records of a gossip frame, or gives the reply back if the inbox is full.
+    pub fn offer_frame(
+        &self,
+        courier: NodeId,
+        records: Vec<Carried>,
+        verdict: VerdictReply,
+    ) -> Result<(), VerdictReply> {
+        let command = Command::Frame { courier, records, verdict };
+        self.inbox.try_send(command).map_err(|error| match error.into_inner() {
+            Command::Frame { verdict, .. } => verdict,
+            _ => Box::new(|_| ()),
         })
     }
+
+    /// Hands over records that healing or a file brought; waits for room, and for the commit.
+    ///
+    /// # Errors
+    /// [`ExchangeError::NoCommunity`], [`ExchangeError::Store`], [`ExchangeError::Stopped`].
+    pub async fn heal(
+        &self,
+        courier: NodeId,
+        records: Vec<Carried>,
+        origin: Origin,
+    ) -> Result<Healed, ExchangeError> {
+        self.ask(|reply| Command::Records { courier, records, origin, reply }).await
+    }
+
+    /// Hands over a body that was pulled; waits for the commit.
+    ///
+    /// # Errors
+    /// [`ExchangeError::NoCommunity`], [`ExchangeError::Store`], [`ExchangeError::Stopped`].
+    pub async fn body(&self, id: RecordId, body: Vec<u8>, origin: Origin) -> Result<BodyFate, ExchangeError> {
+        self.ask(|reply| Command::Body { id, body, origin, reply }).await
+    }
+
+    /// Offers charters, oldest first; answers after the commit.
+    ///
+    /// # Errors
+    /// [`ExchangeError::NoCommunity`], [`ExchangeError::Store`], [`ExchangeError::Stopped`].
+    pub async fn charters(&self, charters: Vec<Vec<u8>>) -> Result<CharterFate, ExchangeError> {
+        self.ask(|reply| Command::Charters { charters, reply }).await
+    }
+
+    /// Keeps a small durable fact, such as a cursor. Best effort: `false` if there was no room.
+    pub fn note(&self, kind: &str, bytes: Vec<u8>) -> bool {
+        self.inbox.try_send(Command::Note { kind: kind.to_owned(), bytes }).is_ok()
+    }
+
+    /// Where the node stands now.
+    pub fn standing(&self) -> Arc<Standing> {
+        Arc::clone(&self.standing.borrow())
+    }
+
+    /// Tells whenever the standing changes.
+    pub fn standings(&self) -> watch::Receiver<Arc<Standing>> {
+        self.standing.clone()
+    }
+
+    /// Tells the newest position whenever it grows.
+    pub fn positions(&self) -> watch::Receiver<Position> {
+        self.position.clone()
+    }
+
+    /// What this node holds of each author, for healing.
+    pub fn held(&self) -> Vec<hanse_protocol::heal::Run> {
+        self.held.runs()
+    }
+
+    /// Of a run a peer holds, what we lack.
+    pub fn lacking(&self, run: &hanse_protocol::heal::Run) -> Vec<hanse_protocol::heal::Run> {
+        self.held.lacking(run)
+    }
+
+    async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ExchangeError> {
+        let (reply, answer) = oneshot::channel();
+        self.inbox.send(command(reply)).await.map_err(|_| ExchangeError::Stopped)?;
+        answer.await.map_err(|_| ExchangeError::Stopped)?
+    }
+}
+
+/// The readers a caller named, checked against the charter.
+fn named_readers(
+    to: Option<Vec<Handle>>,
+    charters: &CharterChain,
+) -> Result<Option<BTreeSet<Handle>>, ExchangeError> {
+    let Some(to) = to else { return Ok(None) };
+    for handle in &to {
+        let member = charters.charter().member(handle);
+        if member.is_none_or(|member| member.ended.is_some()) {
+            return Err(ExchangeError::UnknownMember(handle.clone()));
+        }
+    }
+    Ok(Some(to.into_iter().collect()))
 }

@@ -1,9 +1,27 @@
 //! What the store can tell: records opened again for those who may look, bounded and synchronous
-//! (call it from a blocking thread).
+//! (call it from a blocking thread). Nothing above the asker's TLP ceiling is told.
 
+use std::collections::HashSet;
+use std::str::FromStr;
+use std::sync::Arc;
+
+use hanse_protocol::admission::{self, Admitted, Opened};
 use hanse_protocol::identity::RecordId;
-use hanse_protocol::local;
+use hanse_protocol::local::{self, Match, ObjectView, Readable, RecordView};
+use hanse_protocol::observable::Observable;
 use hanse_protocol::tlp::Tlp;
+use serde_json::value::RawValue;
+use tokio::sync::watch;
+
+use crate::exchange::Exchange;
+use crate::healer::HealedAt;
+use crate::member::Member;
+use crate::mesh::{self, MeshHandle};
+use crate::receiver::Links;
+use crate::store::{BodyState, Entry, Position, Reader, StoreError, StoredRecord};
+
+/// Most bytes of log read for one page.
+const PAGE_BYTES: usize = 4 << 20;
 
 /// Why nothing can be told.
 #[derive(Debug, thiserror::Error)]
@@ -19,39 +37,335 @@ pub enum ReadingError {
     Store(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl From<StoreError> for ReadingError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(Box::new(error))
+    }
+}
+
 /// A reader of the store. Cheap to clone.
 #[derive(Clone)]
-pub struct Reading {}
+pub struct Reading {
+    store: Reader,
+    member: Arc<Member>,
+    exchange: Exchange,
+    mesh: watch::Receiver<Option<MeshHandle>>,
+    links: Links,
+    healed: HealedAt,
+    started: hanse_protocol::timestamp::Timestamp,
+}
+
+/// A record opened again.
+struct Book {
+    stored: StoredRecord,
+    admitted: Admitted,
+    opened: Option<Opened>,
+}
 
 impl Reading {
-    /// Objects that hold a value, newest first; none above `ceiling`.
-    pub fn search(&self, _: &local::SearchRequest, _: Tlp) -> Result<local::SearchReply, ReadingError> {
-        Err(ReadingError::NotFound)
+    /// Reads `store` with the member's keys.
+    pub fn new(
+        store: Reader,
+        member: Arc<Member>,
+        exchange: Exchange,
+        mesh: watch::Receiver<Option<MeshHandle>>,
+        links: Links,
+        healed: HealedAt,
+    ) -> Self {
+        Self { store, member, exchange, mesh, links, healed, started: crate::clock::now() }
     }
+
+    /// Objects that hold a value, or that have it as their id, newest first; none above `ceiling`.
+    ///
+    /// # Errors
+    /// [`ReadingError::Value`] if it is neither an observable nor a STIX id.
+    pub fn search(
+        &self,
+        request: &local::SearchRequest,
+        ceiling: Tlp,
+    ) -> Result<local::SearchReply, ReadingError> {
+        let limit = request.limit.unwrap_or(local::PAGE).clamp(1, local::PAGE);
+        let value = request.value.trim();
+        let mut hits = if is_stix_id(value) {
+            let hits = self.store.by_object(value, limit + 1)?;
+            hits.into_iter().map(|hit| (hit.position, hit.index)).collect()
+        } else {
+            self.observed(value, limit + 1)?
+        };
+        hits.sort_by(|a, b| b.cmp(a));
+        hits.dedup();
+        let more = hits.len() > limit;
+        hits.truncate(limit);
+        Ok(local::SearchReply { matches: self.matches(&hits, ceiling)?, more })
+    }
+
+    /// Where objects hold an observable; for an address, also where they hold a network around it.
+    fn observed(&self, value: &str, limit: usize) -> Result<Vec<(Position, u16)>, ReadingError> {
+        let observable = Observable::parse(value).map_err(|error| ReadingError::Value(error.to_string()))?;
+        let mut hits = self.store.by_observable(&observable.to_key_bytes(), limit)?;
+        for network in observable.networks_containing() {
+            hits.extend(self.store.by_observable(&network.to_key_bytes(), limit)?);
+        }
+        Ok(hits)
+    }
+
+    fn matches(&self, hits: &[(Position, u16)], ceiling: Tlp) -> Result<Vec<Match>, ReadingError> {
+        let mut matches = Vec::new();
+        let mut open: Option<(Position, Book)> = None;
+        for (position, index) in hits {
+            // Hits of one record come in a row: it is opened once.
+            if open.as_ref().is_none_or(|(at, _)| at != position) {
+                open = self.book_at(*position)?.map(|book| (*position, book));
+            }
+            let Some((_, book)) = &open else { continue };
+            let Some((tlp, object)) = book.object(usize::from(*index)) else { continue };
+            if tlp <= ceiling {
+                let author = book.admitted.header().author.clone();
+                matches.push(Match { record: *book.admitted.id(), author, tlp, object });
+            }
+        }
+        Ok(matches)
+    }
+
     /// One record.
-    pub fn record(&self, _: &RecordId, _: Tlp) -> Result<local::RecordView, ReadingError> {
-        Err(ReadingError::NotFound)
+    ///
+    /// # Errors
+    /// [`ReadingError::NotFound`].
+    pub fn record(&self, id: &RecordId, ceiling: Tlp) -> Result<RecordView, ReadingError> {
+        let book = self.book(id)?.ok_or(ReadingError::NotFound)?;
+        Ok(book.view(Some(ceiling)))
     }
+
     /// The versions of a STIX object, newest first.
-    pub fn object(&self, _: &str, _: Tlp) -> Result<local::ObjectReply, ReadingError> {
-        Err(ReadingError::NotFound)
+    ///
+    /// # Errors
+    /// [`ReadingError::NotFound`] if none is held that may be told.
+    pub fn object(&self, id: &str, ceiling: Tlp) -> Result<local::ObjectReply, ReadingError> {
+        let hits = self.store.by_object(id, local::PAGE)?;
+        let hits: Vec<_> = hits.into_iter().map(|hit| (hit.position, hit.index)).collect();
+        let versions = self.matches(&hits, ceiling)?;
+        if versions.is_empty() { Err(ReadingError::NotFound) } else { Ok(local::ObjectReply { versions }) }
     }
-    /// Records that became complete after a position.
+
+    /// Records that became complete, or known without their body, after a position.
+    ///
+    /// # Errors
+    /// [`ReadingError::Store`].
     pub fn page(
         &self,
-        _after: u64,
-        _limit: usize,
-        _objects: bool,
-        _: Tlp,
+        after: u64,
+        limit: usize,
+        objects: bool,
+        ceiling: Tlp,
     ) -> Result<local::RecordPage, ReadingError> {
-        Err(ReadingError::NotFound)
+        let limit = limit.clamp(1, local::PAGE);
+        let newest = self.store.newest();
+        let mut page = local::RecordPage { next: after, ..Default::default() };
+        let mut seen = HashSet::new();
+        while page.records.len() < limit && page.next < newest.0 {
+            let entries = self.store.entries_from(Position(page.next).next(), limit, PAGE_BYTES)?;
+            if entries.is_empty() {
+                break;
+            }
+            for (position, entry) in entries {
+                let id = match &entry {
+                    Entry::Record(record) => Some(record.id),
+                    Entry::Body(body) => Some(body.id),
+                    _ => None,
+                };
+                if let Some(id) = id
+                    && let Some(book) = self.completed_at(&id, position)?
+                    && seen.insert(id)
+                {
+                    page.records.push(book.view(objects.then_some(ceiling)));
+                }
+                page.next = position.0;
+                if page.records.len() >= limit {
+                    break;
+                }
+            }
+        }
+        page.more = page.next < newest.0;
+        Ok(page)
     }
+
+    /// The record, if the entry at `position` is the one that completed it.
+    fn completed_at(&self, id: &RecordId, position: Position) -> Result<Option<Book>, ReadingError> {
+        let book = self.book(id)?;
+        Ok(book.filter(|book| book.stored.complete_at == position))
+    }
+
     /// Members, or `None` without a community.
+    ///
+    /// # Errors
+    /// [`ReadingError::Store`].
     pub fn members(&self) -> Result<Option<local::MembersReply>, ReadingError> {
-        Ok(None)
+        let standing = self.exchange.standing();
+        let Some(charters) = &standing.charters else { return Ok(None) };
+        let charter = charters.charter();
+        let held = self.exchange.held();
+        let connected = self.links.now();
+        let view = |member: &hanse_protocol::charter::Member| local::MemberView {
+            handle: member.handle.clone(),
+            name: member.profile.name.clone(),
+            kind: member.profile.kind,
+            sector: member.profile.sector.clone(),
+            country: member.profile.country.clone(),
+            admitted: member.admitted,
+            steward: charter.stewards.contains(&member.handle),
+            ended: member.ended.is_some(),
+            own: member.handle == self.member.profile.handle,
+            connected: member.lanes.iter().filter(|lane| connected.contains(&lane.node)).count(),
+            records: held.iter().filter(|run| run.author == member.handle).map(|run| run.last - run.first + 1).sum(),
+        };
+        Ok(Some(local::MembersReply {
+            community: *charters.community(),
+            name: charter.name.clone(),
+            charter: charter.version,
+            members: charter.members.iter().map(view).collect(),
+        }))
     }
-    /// Health and numbers (async: it asks the mesh).
+
+    /// Health and numbers.
+    ///
+    /// # Errors
+    /// [`ReadingError::Store`].
     pub async fn status(&self) -> Result<local::StatusReply, ReadingError> {
-        Err(ReadingError::NotFound)
+        let standing = self.exchange.standing();
+        let mesh = self.mesh.borrow().clone();
+        let (peers, listening) = match &mesh {
+            Some(mesh) => (mesh.peers().await, mesh.listening().await),
+            None => (Vec::new(), Vec::new()),
+        };
+        let owner = |node| {
+            let charters = standing.charters.as_ref()?;
+            charters.charter().owner_of(node).map(|(member, _)| member.handle.clone())
+        };
+        let peer = |peer: mesh::PeerInfo| local::PeerStatus {
+            member: owner(&peer.node),
+            peer_id: mesh::peer_id_text(&peer.node),
+            address: peer.address,
+            bytes_in: peer.bytes_in,
+            bytes_out: peer.bytes_out,
+            last_healed: self.healed.of(&peer.node),
+        };
+        let community = standing.charters.as_ref().map(|charters| local::CommunityStatus {
+            id: *charters.community(),
+            name: charters.charter().name.clone(),
+            charter: charters.charter().version,
+            charter_hash: charters.newest().hash().to_string(),
+            expires: charters.charter().expires,
+            members: charters.charter().active().count(),
+            fork: charters.fork_open(),
+        });
+        Ok(local::StatusReply {
+            agent: crate::AGENT.to_owned(),
+            member: standing.profile.handle.clone(),
+            peer_id: mesh::peer_id_text(&standing.node),
+            started: self.started,
+            community,
+            store: self.store_status()?,
+            peers: peers.into_iter().map(peer).collect(),
+            listening,
+        })
     }
+
+    fn store_status(&self) -> Result<local::StoreStatus, ReadingError> {
+        let stats = self.store.stats()?;
+        Ok(local::StoreStatus {
+            position: self.store.newest().0,
+            records: stats.records,
+            awaited: stats.awaited,
+            log_bytes: stats.log_bytes,
+            index_bytes: stats.index_bytes,
+        })
+    }
+
+    fn book_at(&self, position: Position) -> Result<Option<Book>, ReadingError> {
+        let id = match self.store.entry(position)? {
+            Some(Entry::Record(record)) => record.id,
+            Some(Entry::Body(body)) => body.id,
+            _ => return Ok(None),
+        };
+        self.book(&id)
+    }
+
+    fn book(&self, id: &RecordId) -> Result<Option<Book>, ReadingError> {
+        let Some(stored) = self.store.record(id)? else { return Ok(None) };
+        let Ok(admitted) = Admitted::from_log(&stored.header, &stored.community) else { return Ok(None) };
+        let opened = self.open(&stored, &admitted);
+        Ok(Some(Book { stored, admitted, opened }))
+    }
+
+    fn open(&self, stored: &StoredRecord, admitted: &Admitted) -> Option<Opened> {
+        if stored.state != BodyState::Readable {
+            return None;
+        }
+        let charters = self.exchange.standing().charters.clone()?;
+        let whole = admitted.clone().with_body(stored.body.clone()?).ok()?;
+        match whole.open(&self.member.reader, &charters) {
+            Ok(admission::Reading::Opened(opened)) => Some(opened),
+            _ => None,
+        }
+    }
+}
+
+impl Book {
+    /// One object with its marking.
+    fn object(&self, index: usize) -> Option<(Tlp, Box<RawValue>)> {
+        let opened = self.opened.as_ref()?;
+        let (tlp, raw) = opened.object_at(index).ok()??;
+        Some((tlp, RawValue::from_string(raw.to_owned()).ok()?))
+    }
+
+    fn view(&self, objects_up_to: Option<Tlp>) -> RecordView {
+        let header = self.admitted.header();
+        RecordView {
+            id: *self.admitted.id(),
+            position: self.stored.complete_at.0,
+            author: header.author.clone(),
+            lane: header.lane,
+            epoch: header.epoch,
+            seq: header.seq,
+            charter: header.charter.version,
+            created: header.created,
+            expires: header.expires,
+            kind: header.kind,
+            replaces: header.replaces,
+            body_bytes: u64::from(header.body_length),
+            state: readable(self.stored.state),
+            objects: objects_up_to.and_then(|ceiling| self.objects(ceiling)),
+        }
+    }
+
+    fn objects(&self, ceiling: Tlp) -> Option<Vec<ObjectView>> {
+        let sound = self.opened.as_ref()?.sound().ok()?;
+        let (unmarked, floor) = (sound.content.unmarked, sound.content.floor);
+        let views = sound.objects.iter().filter_map(|object| {
+            let tlp = object.tlp(unmarked, floor);
+            let object = RawValue::from_string(object.raw().to_owned()).ok()?;
+            (tlp <= ceiling).then_some(ObjectView { tlp, object })
+        });
+        Some(views.collect())
+    }
+}
+
+fn readable(state: BodyState) -> Readable {
+    match state {
+        BodyState::Awaited => Readable::Awaited,
+        BodyState::Readable => Readable::Readable,
+        BodyState::Opaque => Readable::Opaque,
+        BodyState::Unsound => Readable::Unsound,
+        BodyState::Gone => Readable::Gone,
+    }
+}
+
+/// Whether a text has the form of a STIX id: `type--` and a UUID.
+fn is_stix_id(text: &str) -> bool {
+    text.split_once("--").is_some_and(|(kind, uuid)| {
+        !kind.is_empty()
+            && uuid.len() == 36
+            && uuid.chars().all(|c| c.is_ascii_hexdigit() || c == '-')
+            && char::from_str(kind.get(..1).unwrap_or_default()).is_ok_and(|c| c.is_ascii_lowercase())
+    })
 }

@@ -15,6 +15,7 @@ use crate::refusal::Refusal;
 use crate::seal::{Binding, Body};
 use crate::stix::Object;
 use crate::timestamp::Timestamp;
+use crate::tlp::Tlp;
 
 /// A header in its one spelling, with its id. Nothing is verified yet: nothing may be remembered
 /// of it.
@@ -360,6 +361,18 @@ impl Opened {
             objects.push(object);
         }
         Ok(Sound { content, objects })
+    }
+
+    /// One object with its marking, without a look at the others: for a record that was found sound
+    /// before.
+    ///
+    /// # Errors
+    /// [`Refusal::Content`], [`Refusal::Object`].
+    pub fn object_at(&self, index: usize) -> Result<Option<(Tlp, &str)>, Refusal> {
+        let content = Content::read(&self.content).map_err(|_| Refusal::Content)?;
+        let Some(raw) = content.objects.get(index) else { return Ok(None) };
+        let object = Object::parse(raw).map_err(|reason| Refusal::Object { index, reason })?;
+        Ok(Some((object.tlp(content.unmarked, content.floor), raw)))
     }
 }
 

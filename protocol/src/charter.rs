@@ -17,6 +17,7 @@ use crate::limits;
 use crate::timestamp::Timestamp;
 use crate::tlp::Tlp;
 
+pub mod call;
 pub mod chain;
 pub mod join;
 pub mod member;

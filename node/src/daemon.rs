@@ -1,0 +1,361 @@
+//! The running node: opens what is on disk, starts the tasks, and ends them in the order of what
+//! they own. A task that ends early ends the daemon.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use hanse_protocol::charter::CharterChain;
+use prometheus_client::registry::Registry;
+use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinHandle, JoinSet};
+use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
+
+use crate::api;
+use crate::exchange::{self, Deriver, Exchange, Nudge};
+use crate::healer::{HealedAt, Healer};
+use crate::keystore::{Keystore, KeystoreError};
+use crate::member::{Member, MemberError};
+use crate::mesh::{self, MeshError, MeshHandle, MeshSettings};
+use crate::metrics::Metrics;
+use crate::presence::{self, AddressBook};
+use crate::reading::Reading;
+use crate::receiver::{Links, Receiver};
+use crate::sender::Sender;
+use crate::settings::{Settings, SettingsError};
+use crate::store::{self, Opening, Reader, Store, StoreError, StoreSettings};
+use crate::tokens::{Tokens, TokensError};
+
+/// Hints to heal that may wait.
+const NUDGES: usize = 1_024;
+
+/// Events of the mesh that may wait.
+const EVENTS: usize = 512;
+
+/// Why the daemon did not start, or ended early.
+#[derive(Debug, thiserror::Error)]
+pub enum DaemonError {
+    /// The settings.
+    #[error("the settings cannot be used")]
+    Settings(#[from] SettingsError),
+    /// The keystore.
+    #[error("the keys cannot be read")]
+    Keystore(#[from] KeystoreError),
+    /// The member's keys.
+    #[error("the member's keys cannot be read")]
+    Member(#[from] MemberError),
+    /// The tokens.
+    #[error("the tokens cannot be read")]
+    Tokens(#[from] TokensError),
+    /// The store.
+    #[error("the store failed")]
+    Store(#[from] StoreError),
+    /// The store failed while the node ran; what was acknowledged is on disk.
+    #[error("the store failed; what was acknowledged is on disk")]
+    Exchange(#[source] Arc<StoreError>),
+    /// The API cannot listen.
+    #[error("the local API failed")]
+    Api(#[from] api::ApiError),
+    /// The mesh failed.
+    #[error("the mesh failed")]
+    Mesh(#[from] MeshError),
+    /// The charters in the log do not form a chain.
+    #[error("the charters in the log do not hold")]
+    Charters,
+    /// A task ended that should not.
+    #[error("the {0} ended early")]
+    Ended(&'static str),
+}
+
+/// The store, opened, with the charters found in it.
+pub struct Opened {
+    /// The store.
+    pub store: Store,
+    /// How it was found.
+    pub opening: Opening,
+    /// The community's charters, if the node belongs to one.
+    pub charters: Option<CharterChain>,
+}
+
+/// Opens the keys of a node's folder.
+///
+/// # Errors
+/// [`DaemonError::Keystore`], [`DaemonError::Member`].
+pub fn open_member(folder: &Path, settings: &Settings) -> Result<(Keystore, Arc<Member>), DaemonError> {
+    let keystore = Keystore::open(folder)?;
+    let member = Member::open(settings.member.clone(), &keystore)?;
+    Ok((keystore, Arc::new(member)))
+}
+
+/// Opens the store of a node's folder.
+///
+/// # Errors
+/// [`DaemonError::Store`], [`DaemonError::Charters`].
+pub fn open_store(
+    folder: &Path,
+    settings: &Settings,
+    keystore: &Keystore,
+    member: &Arc<Member>,
+) -> Result<Opened, DaemonError> {
+    let mut deriver = Deriver::new(Arc::clone(member));
+    let (store, opening) =
+        Store::open(&store_folder(folder), keystore.master(), store_settings(settings), &mut deriver)?;
+    // The replay saw only what the index had not: the charters are read on their own.
+    let mut deriver = Deriver::new(Arc::clone(member));
+    let charters = store.charters()?;
+    charters.iter().for_each(|charter| deriver.learn(charter));
+    let found = deriver.into_charters();
+    if !charters.is_empty() && found.is_none() {
+        return Err(DaemonError::Charters);
+    }
+    Ok(Opened { store, opening, charters: found })
+}
+
+/// Where the store lies in a node's folder.
+pub fn store_folder(folder: &Path) -> PathBuf {
+    folder.join("store")
+}
+
+/// The store's part of the settings.
+pub fn store_settings(settings: &Settings) -> StoreSettings {
+    let engine = match settings.store.engine {
+        crate::settings::Engine::Fjall => store::Engine::Fjall,
+        crate::settings::Engine::Memory => store::Engine::Memory,
+    };
+    StoreSettings { engine, ..StoreSettings::default() }
+}
+
+/// Runs the node in `folder` until `stop`.
+///
+/// # Errors
+/// [`DaemonError`].
+pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -> Result<(), DaemonError> {
+    let (keystore, member) = open_member(folder, &settings)?;
+    let Opened { store, opening, charters } = open_store(folder, &settings, &keystore, &member)?;
+    report(&opening);
+    let tokens = Tokens::open(folder)?;
+    let mut registry = Registry::default();
+    let metrics = Arc::new(Metrics::new(&mut registry));
+    let reader = store.reader();
+    let (nudges, nudged) = mpsc::channel(NUDGES);
+    let parts = exchange::Parts {
+        store,
+        member: Arc::clone(&member),
+        charters,
+        addresses: settings.mesh.dialable(),
+        metrics: Arc::clone(&metrics),
+        nudges,
+    };
+    let (exchange, thread) = exchange::start(parts)?;
+    let node = Node { settings, member, reader, exchange, metrics, links: Links::default(), healed: HealedAt::default() };
+    let ended = node.run(tokens, registry, nudged, stop).await;
+    // Every handle of the exchange is dropped by now: it drains, checkpoints and ends.
+    let drained = tokio::task::spawn_blocking(move || thread.join()).await;
+    let drained = match drained {
+        Ok(Ok(drained)) => drained.map_err(DaemonError::Exchange),
+        _ => Err(DaemonError::Ended("exchange")),
+    };
+    drained.and(ended)
+}
+
+fn report(opening: &Opening) {
+    if opening.is_clean() {
+        return;
+    }
+    tracing::warn!("{opening}");
+}
+
+/// The parts that every task is made from.
+struct Node {
+    settings: Settings,
+    member: Arc<Member>,
+    reader: Reader,
+    exchange: Exchange,
+    metrics: Arc<Metrics>,
+    links: Links,
+    healed: HealedAt,
+}
+
+/// A task that ended, by name, with what it ended with.
+type Ended = (&'static str, Result<(), DaemonError>);
+
+impl Node {
+    async fn run(
+        self,
+        tokens: Tokens,
+        registry: Registry,
+        nudged: mpsc::Receiver<Nudge>,
+        stop: CancellationToken,
+    ) -> Result<(), DaemonError> {
+        let (mesh, meshes) = watch::channel(None);
+        let reading = Reading::new(
+            self.reader.clone(),
+            Arc::clone(&self.member),
+            self.exchange.clone(),
+            meshes,
+            self.links.clone(),
+            self.healed.clone(),
+        );
+        let registry = Arc::new(std::sync::Mutex::new(registry));
+        // Ownership decides the order of the end: who asks goes before who answers.
+        let outer = CancellationToken::new();
+        let inner = CancellationToken::new();
+        let server = api::Server::bind(&self.settings, tokens).await?;
+        let at = server.address();
+        let mut tasks: JoinSet<Ended> = JoinSet::new();
+        let serving =
+            server.serve(self.exchange.clone(), reading, Arc::clone(&registry), outer.child_token());
+        tasks.spawn(async move { ("local API", serving.await.map_err(DaemonError::from)) });
+        tracing::info!(api = %at, "the node is up");
+        let mut standings = self.exchange.standings();
+        let mut waiting = Some((nudged, mesh));
+        let ended = loop {
+            if waiting.is_some() && self.exchange.standing().charters.is_some()
+                && let Some((nudged, mesh)) = waiting.take()
+                && let Err(error) = self.join_mesh(&mut tasks, &registry, nudged, &mesh, (&outer, &inner))
+            {
+                break Err(error);
+            }
+            tokio::select! {
+                () = stop.cancelled() => break Ok(()),
+                Some(ended) = tasks.join_next() => break early(ended),
+                changed = standings.changed(), if waiting.is_some() => {
+                    if changed.is_err() { break Err(DaemonError::Ended("exchange")) }
+                }
+            }
+        };
+        outer.cancel();
+        wait(&mut tasks, &inner).await;
+        ended
+    }
+
+    /// Starts the mesh and what lives on it.
+    fn join_mesh(
+        &self,
+        tasks: &mut JoinSet<Ended>,
+        registry: &Arc<std::sync::Mutex<Registry>>,
+        nudged: mpsc::Receiver<Nudge>,
+        told: &watch::Sender<Option<MeshHandle>>,
+        (outer, inner): (&CancellationToken, &CancellationToken),
+    ) -> Result<(), DaemonError> {
+        let standing = self.exchange.standing();
+        let Some(charters) = &standing.charters else { return Ok(()) };
+        let (book, membership) = AddressBook::new(&standing);
+        let (events, heard) = mpsc::channel(EVENTS);
+        let settings = MeshSettings {
+            listen: self.settings.mesh.listen.clone(),
+            hub: self.settings.mesh.hub,
+            ..MeshSettings::default()
+        };
+        let seed: Zeroizing<[u8; 32]> = self.member.node.seed();
+        let (mesh, swarm) = {
+            let mut registry = registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            mesh::start(settings, seed, *charters.community(), membership, events, &mut registry, inner.child_token())?
+        };
+        told.send_replace(Some(mesh.clone()));
+        tasks.spawn(async move { ("mesh", joined(swarm).await) });
+        self.spawn_sender(tasks, &mesh, outer);
+        let (arrivals, arrived) = mpsc::channel(NUDGES);
+        self.spawn_healer(tasks, &mesh, nudged, arrived, outer);
+        self.spawn_presence(tasks, &mesh, &book, outer);
+        let receiver = Receiver {
+            exchange: self.exchange.clone(),
+            store: self.reader.clone(),
+            mesh,
+            book,
+            links: self.links.clone(),
+            arrivals,
+        };
+        let stop = outer.child_token();
+        tasks.spawn(async move { ("receiver", { receiver.run(heard, stop).await; Ok(()) }) });
+        Ok(())
+    }
+
+    fn spawn_sender(&self, tasks: &mut JoinSet<Ended>, mesh: &MeshHandle, stop: &CancellationToken) {
+        let sender = Sender {
+            exchange: self.exchange.clone(),
+            store: self.reader.clone(),
+            mesh: mesh.clone(),
+            metrics: Arc::clone(&self.metrics),
+        };
+        let stop = stop.child_token();
+        tasks.spawn(async move { ("sender", sender.run(stop).await.map_err(DaemonError::from)) });
+    }
+
+    fn spawn_healer(
+        &self,
+        tasks: &mut JoinSet<Ended>,
+        mesh: &MeshHandle,
+        nudged: mpsc::Receiver<Nudge>,
+        arrived: mpsc::Receiver<hanse_protocol::identity::NodeId>,
+        stop: &CancellationToken,
+    ) {
+        let healer = Healer {
+            exchange: self.exchange.clone(),
+            store: self.reader.clone(),
+            mesh: mesh.clone(),
+            links: self.links.clone(),
+            metrics: Arc::clone(&self.metrics),
+            healed_at: self.healed.clone(),
+        };
+        let (every, stop) = (self.settings.healing.every, stop.child_token());
+        tasks.spawn(async move { ("healer", { healer.run(every, nudged, arrived, stop).await; Ok(()) }) });
+    }
+
+    /// Tells of this node, and rewrites the address book whenever the charter changes.
+    fn spawn_presence(
+        &self,
+        tasks: &mut JoinSet<Ended>,
+        mesh: &MeshHandle,
+        book: &AddressBook,
+        stop: &CancellationToken,
+    ) {
+        let (exchange, store, member) =
+            (self.exchange.clone(), self.reader.clone(), Arc::clone(&self.member));
+        let (mesh, addresses, token) = (mesh.clone(), self.settings.mesh.dialable(), stop.child_token());
+        tasks.spawn(async move {
+            presence::tell(exchange, store, member, mesh, addresses, token).await;
+            ("presence", Ok(()))
+        });
+        let (mut standings, book, stop) = (self.exchange.standings(), book.clone(), stop.child_token());
+        tasks.spawn(async move {
+            loop {
+                let standing = Arc::clone(&standings.borrow_and_update());
+                book.rewrite(&standing);
+                tokio::select! {
+                    () = stop.cancelled() => return ("address book", Ok(())),
+                    changed = standings.changed() => if changed.is_err() {
+                        return ("address book", Ok(()));
+                    }
+                }
+            }
+        });
+    }
+}
+
+async fn joined(task: JoinHandle<Result<(), MeshError>>) -> Result<(), DaemonError> {
+    match task.await {
+        Ok(ended) => ended.map_err(DaemonError::from),
+        Err(_) => Err(DaemonError::Ended("mesh")),
+    }
+}
+
+/// What the first task that ended says of the daemon's end.
+fn early(ended: Result<Ended, tokio::task::JoinError>) -> Result<(), DaemonError> {
+    match ended {
+        Ok((_, Err(error))) => Err(error),
+        Ok((name, Ok(()))) => Err(DaemonError::Ended(name)),
+        Err(_) => Err(DaemonError::Ended("task that panicked")),
+    }
+}
+
+/// Waits for the readers and writers of the mesh, then for the mesh.
+async fn wait(tasks: &mut JoinSet<Ended>, inner: &CancellationToken) {
+    while tasks.len() > 1 {
+        if tasks.join_next().await.is_none() {
+            break;
+        }
+    }
+    inner.cancel();
+    while tasks.join_next().await.is_some() {}
+}

@@ -1,0 +1,109 @@
+//! What the index needs to know of a record: from its header and, where it is ours to read, from
+//! its objects. Used at the commit and again when the index is rebuilt from the log.
+
+use std::sync::Arc;
+
+use hanse_protocol::admission::{Admitted, Reading, Sound};
+use hanse_protocol::charter::{CharterChain, SignedCharter};
+use hanse_protocol::identity::CommunityId;
+use hanse_protocol::observable::Observable;
+use hanse_protocol::record::Header;
+use hanse_protocol::stix::Object;
+use hanse_protocol::timestamp::Timestamp;
+
+use crate::member::Member;
+use crate::store::{BodyState, CharterEntry, Derive, Entry, ObjectFacts, RecordEntry, RecordFacts};
+
+/// The facts of a header whose objects are not read.
+pub(super) fn header_facts(header: &Header) -> RecordFacts {
+    RecordFacts {
+        author: header.author.clone(),
+        lane: header.lane,
+        epoch: header.epoch,
+        seq: header.seq,
+        created: header.created,
+        expires: header.expires,
+        objects: Vec::new(),
+    }
+}
+
+/// The facts of a header and its objects.
+pub(super) fn facts(header: &Header, sound: &Sound<'_>) -> RecordFacts {
+    let objects = sound.objects.iter().map(|object| object_facts(object, header.created));
+    RecordFacts { objects: objects.collect(), ..header_facts(header) }
+}
+
+/// What one object is found by.
+pub(super) fn object_facts(object: &Object<'_>, created: Timestamp) -> ObjectFacts {
+    ObjectFacts {
+        object_id: object.id().to_owned(),
+        version: object.version().unwrap_or(created),
+        observables: object.observables().iter().map(Observable::to_key_bytes).collect(),
+    }
+}
+
+/// Derives facts again from a log: learns the charters as they come by.
+pub struct Deriver {
+    member: Arc<Member>,
+    charters: Option<CharterChain>,
+}
+
+impl Deriver {
+    /// For a log of this member.
+    pub fn new(member: Arc<Member>) -> Self {
+        Self { member, charters: None }
+    }
+
+    /// The charters that came by.
+    pub fn into_charters(self) -> Option<CharterChain> {
+        self.charters
+    }
+
+    /// Learns a charter. One that does not fit was kept as evidence and says nothing.
+    pub fn learn(&mut self, entry: &CharterEntry) {
+        let Ok(charter) = SignedCharter::decode(&entry.bytes) else { return };
+        match &mut self.charters {
+            None => self.charters = CharterChain::found(charter).ok(),
+            Some(charters) => drop(charters.offer(charter)),
+        }
+    }
+
+    fn of_body(
+        &self,
+        community: &CommunityId,
+        header: &[u8],
+        body: Option<&[u8]>,
+        state: BodyState,
+    ) -> Option<RecordFacts> {
+        let admitted = Admitted::from_log(header, community).ok()?;
+        let plain = header_facts(admitted.header());
+        let (BodyState::Readable, Some(body), Some(charters)) = (state, body, &self.charters) else {
+            return Some(plain);
+        };
+        let whole = admitted.with_body(body.to_vec()).ok()?;
+        let Ok(Reading::Opened(opened)) = whole.open(&self.member.reader, charters) else {
+            return Some(plain);
+        };
+        let Ok(sound) = opened.sound() else { return Some(plain) };
+        Some(facts(opened.admitted().header(), &sound))
+    }
+}
+
+impl Derive for Deriver {
+    fn facts(&mut self, entry: &Entry, header: Option<&RecordEntry>) -> Option<RecordFacts> {
+        match entry {
+            Entry::Charter(charter) => {
+                self.learn(charter);
+                None
+            }
+            Entry::Record(record) => {
+                self.of_body(&record.community, &record.header, record.body.as_deref(), record.state)
+            }
+            Entry::Body(body) => {
+                let header = header?;
+                self.of_body(&body.community, &header.header, Some(&body.body), body.state)
+            }
+            Entry::Audit(_) | Entry::Note(_) => None,
+        }
+    }
+}

@@ -1,0 +1,307 @@
+//! The journey out: objects are checked, ruled on, grouped by audience, packed, sealed if narrower
+//! than the community, chained, signed, and join the commit.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use hanse_protocol::admission::{Arrival, By, Signed};
+use hanse_protocol::audience::Audience;
+use hanse_protocol::charter::CharterChain;
+use hanse_protocol::compress;
+use hanse_protocol::content::Content;
+use hanse_protocol::identity::keys::SealingPublic;
+use hanse_protocol::identity::{Handle, RecordId};
+use hanse_protocol::local::{self, All, Published, Readers, RefusedObject};
+use hanse_protocol::record::{BodyHash, Header, Kind};
+use hanse_protocol::seal::{self, Binding, Body, SUITE_X25519};
+use hanse_protocol::stix::Object;
+use hanse_protocol::timestamp::Timestamp;
+use hanse_protocol::tlp::Tlp;
+
+use super::worker::Worker;
+use super::{Actor, ExchangeError, Reply, derive, named_readers};
+use crate::clock;
+use crate::policy::{self, Ruling};
+use crate::store::{BodyState, Entry, ObjectFacts, Origin, Position, RecordEntry, RecordFacts};
+
+/// Most objects of one record that this node writes.
+const RECORD_OBJECTS: usize = 200;
+
+/// Size at which a record is closed, bytes of objects: small objects share a signature, large ones
+/// go nearly alone.
+const RECORD_BYTES: usize = 512 << 10;
+
+/// What holds for all records of one publish.
+struct Terms {
+    lane: u16,
+    created: Timestamp,
+    expires: Timestamp,
+    unmarked: Tlp,
+    floor: Tlp,
+    to: Option<BTreeSet<Handle>>,
+}
+
+/// Objects that will share a record.
+#[derive(Default)]
+struct Draft<'a> {
+    objects: Vec<&'a str>,
+    facts: Vec<ObjectFacts>,
+    bytes: usize,
+}
+
+/// A record that joined the commit: its entry's place in the batch, and what the caller is told.
+struct Joined {
+    entry: usize,
+    id: RecordId,
+    objects: usize,
+    readers: Readers,
+}
+
+impl Joined {
+    fn published(self, positions: &[Position]) -> Published {
+        let Self { entry, id, objects, readers } = self;
+        let position = positions.get(entry).map_or(0, |position| position.0);
+        Published { id, position, objects, readers }
+    }
+}
+
+impl Worker {
+    /// Publishes objects; the reply goes out after the commit.
+    pub(super) fn publish(
+        &mut self,
+        actor: &Actor,
+        request: local::PublishRequest,
+        reply: Reply<local::PublishReply>,
+    ) {
+        match self.prepare(actor, request) {
+            Ok((joined, refused)) => self.batch.answer(reply, move |positions| local::PublishReply {
+                records: joined.into_iter().map(|record| record.published(positions)).collect(),
+                refused,
+            }),
+            Err(error) => drop(reply.send(Err(error))),
+        }
+    }
+
+    fn prepare(
+        &mut self,
+        actor: &Actor,
+        request: local::PublishRequest,
+    ) -> Result<(Vec<Joined>, Vec<RefusedObject>), ExchangeError> {
+        let charters = self.charters.clone().ok_or(ExchangeError::NoCommunity)?;
+        let terms = self.terms(&charters, &request)?;
+        let objects: Vec<&str> = request.objects.iter().map(|raw| raw.get()).collect();
+        let (drafts, refused) = self.draft(&charters, &terms, &objects);
+        let mut joined = Vec::new();
+        for (ruling, drafts) in drafts {
+            for draft in drafts {
+                joined.push(self.issue(actor, &charters, &terms, &ruling, draft)?);
+            }
+        }
+        Ok((joined, refused))
+    }
+
+    fn terms(
+        &self,
+        charters: &CharterChain,
+        request: &local::PublishRequest,
+    ) -> Result<Terms, ExchangeError> {
+        let invalid = |reason: &str| ExchangeError::Invalid(reason.to_owned());
+        if request.objects.is_empty() {
+            return Err(invalid("there is no object to publish"));
+        }
+        let ended = || invalid("this node's membership has ended; it can no longer publish");
+        let lane = self.own_lane().ok_or_else(ended)?;
+        let charter = charters.charter();
+        let admitted = charter.member(&self.member.profile.handle).map(|member| member.admitted);
+        // Dates rise along the chain whatever the clock does.
+        let created = clock::now().max(self.own.created).max(admitted.unwrap_or_default());
+        Ok(Terms {
+            lane,
+            created,
+            expires: expiry(created, request.expires, charter.horizon())?,
+            unmarked: request.tlp.unwrap_or(charter.unmarked),
+            floor: request.tlp.unwrap_or(Tlp::Clear),
+            to: named_readers(request.to.clone(), charters)?,
+        })
+    }
+
+    /// Checks and rules on each object and puts those of one ruling together.
+    fn draft<'a>(
+        &self,
+        charters: &CharterChain,
+        terms: &Terms,
+        objects: &[&'a str],
+    ) -> (BTreeMap<Ruling, Vec<Draft<'a>>>, Vec<RefusedObject>) {
+        let mut drafts: BTreeMap<Ruling, Vec<Draft<'a>>> = BTreeMap::new();
+        let mut refused = Vec::new();
+        for (index, raw) in objects.iter().enumerate() {
+            let object = match Object::parse(raw) {
+                Ok(object) => object,
+                Err(error) => {
+                    refused.push(RefusedObject { index, reason: error.to_string() });
+                    continue;
+                }
+            };
+            let tlp = object.tlp(terms.unmarked, terms.floor);
+            let author = &self.member.profile.handle;
+            match policy::rule(tlp, terms.to.as_ref(), author, charters.charter()) {
+                Ruling::Hold { reason } => {
+                    refused.push(RefusedObject { index, reason: reason.to_owned() });
+                }
+                ruling @ Ruling::Send { .. } => {
+                    let facts = derive::object_facts(&object, terms.created);
+                    Draft::add(drafts.entry(ruling).or_default(), raw, facts);
+                }
+            }
+        }
+        (drafts, refused)
+    }
+
+    /// Packs, seals, chains and signs a record, and adds it to the commit.
+    fn issue(
+        &mut self,
+        actor: &Actor,
+        charters: &CharterChain,
+        terms: &Terms,
+        ruling: &Ruling,
+        draft: Draft<'_>,
+    ) -> Result<Joined, ExchangeError> {
+        let Ruling::Send { audience, .. } = ruling else {
+            return Err(ExchangeError::Invalid("what is held back is not sent".to_owned()));
+        };
+        let body = self.body_for(charters, terms, audience, &draft)?;
+        let header = self.next_header(charters, terms, &body);
+        let bytes = header.sign(charters.community(), &self.member.signing);
+        let id = self.check_own(charters, &bytes)?;
+        self.own.seq = header.seq;
+        self.own.last = Some(id);
+        self.own.created = header.created;
+        self.held.insert(&header.author, header.lane, header.epoch, header.seq);
+        let objects = draft.objects.len();
+        let facts = RecordFacts { objects: draft.facts, ..derive::header_facts(&header) };
+        let entry = RecordEntry {
+            community: *charters.community(),
+            id,
+            header: bytes,
+            body: Some(body),
+            arrived: clock::now(),
+            origin: Origin::Own,
+            state: BodyState::Readable,
+        };
+        let entry = self.batch.push(Entry::Record(entry), Some(facts));
+        self.audit(&actor.0, "publish", id.to_string(), Some(ruling.hash()));
+        self.metrics.admitted(Origin::Own);
+        Ok(Joined { entry, id, objects, readers: readers(audience) })
+    }
+
+    fn body_for(
+        &self,
+        charters: &CharterChain,
+        terms: &Terms,
+        audience: &Audience,
+        draft: &Draft<'_>,
+    ) -> Result<Vec<u8>, ExchangeError> {
+        let content = Content::write(terms.unmarked, terms.floor, &draft.objects);
+        let packed = compress::pack(&content);
+        let body = match audience {
+            Audience::Community => Body::Open(packed),
+            Audience::Members(readers) => {
+                let keys = sealing_keys(charters, readers)?;
+                let own = self.member.sealing().ok_or(ExchangeError::NoCommunity)?;
+                let binding = Binding {
+                    community: charters.community(),
+                    author: &self.member.profile.handle,
+                    kind: Kind::Objects,
+                    created: terms.created,
+                    expires: terms.expires,
+                    replaces: None,
+                };
+                let sealed = seal::seal(&packed, &keys, own, &binding, &mut rand::rng());
+                Body::Sealed(sealed.map_err(|error| ExchangeError::Invalid(error.to_string()))?)
+            }
+        };
+        Ok(body.encode())
+    }
+
+    fn next_header(&self, charters: &CharterChain, terms: &Terms, body: &[u8]) -> Header {
+        Header {
+            author: self.member.profile.handle.clone(),
+            lane: terms.lane,
+            charter: charters.newest().reference(),
+            epoch: self.own.epoch,
+            seq: self.own.seq + 1,
+            prev: self.own.last,
+            created: terms.created,
+            expires: terms.expires,
+            kind: Kind::Objects,
+            replaces: None,
+            body_length: u32::try_from(body.len()).unwrap_or(u32::MAX),
+            body_hash: BodyHash::of(body),
+        }
+    }
+
+    /// What we sign goes through the door that everybody's records go through: what a peer would
+    /// refuse is not sent.
+    fn check_own(&self, charters: &CharterChain, bytes: &[u8]) -> Result<RecordId, ExchangeError> {
+        let refused = |refusal: hanse_protocol::refusal::Refusal| {
+            ExchangeError::Invalid(format!("this node's own record would be refused: {refusal}"))
+        };
+        let signed = Signed::decode(bytes, charters.community()).map_err(refused)?;
+        let arrival = Arrival { now: clock::now(), by: By::Own };
+        let admitted = signed.admit(charters, None, arrival).map_err(refused)?;
+        Ok(*admitted.id())
+    }
+}
+
+impl<'a> Draft<'a> {
+    /// Adds an object to the last draft, or to a new one if that is full.
+    fn add(drafts: &mut Vec<Self>, raw: &'a str, facts: ObjectFacts) {
+        let full = |draft: &Self| {
+            draft.objects.len() >= RECORD_OBJECTS || draft.bytes + raw.len() > RECORD_BYTES
+        };
+        if drafts.last().is_none_or(full) {
+            drafts.push(Self::default());
+        }
+        if let Some(draft) = drafts.last_mut() {
+            draft.objects.push(raw);
+            draft.facts.push(facts);
+            draft.bytes += raw.len();
+        }
+    }
+}
+
+fn expiry(
+    created: Timestamp,
+    wanted: Option<Timestamp>,
+    horizon: Duration,
+) -> Result<Timestamp, ExchangeError> {
+    let latest = created.after(horizon);
+    match wanted {
+        None => Ok(latest),
+        Some(wanted) if wanted <= created => {
+            Err(ExchangeError::Invalid(format!("`{wanted}` is no expiry: it has passed already")))
+        }
+        Some(wanted) if wanted > latest => Err(ExchangeError::Invalid(format!(
+            "`{wanted}` is no expiry: the community keeps records until {latest} at most"
+        ))),
+        Some(wanted) => Ok(wanted),
+    }
+}
+
+fn sealing_keys(
+    charters: &CharterChain,
+    readers: &BTreeSet<Handle>,
+) -> Result<Vec<SealingPublic>, ExchangeError> {
+    let key = |handle: &Handle| {
+        let key = charters.charter().member(handle).and_then(|member| member.sealing_key(SUITE_X25519));
+        key.copied().ok_or_else(|| ExchangeError::Invalid(format!("`{handle}` has no key to seal to")))
+    };
+    readers.iter().map(key).collect()
+}
+
+fn readers(audience: &Audience) -> Readers {
+    match audience {
+        Audience::Community => Readers::Community(All::All),
+        Audience::Members(members) => Readers::Members(members.iter().cloned().collect()),
+    }
+}

@@ -1,0 +1,313 @@
+//! The journey in: frames, healed records and pulled bodies climb the ladder and join the commit.
+//! Gossip, healing and import have this one door.
+
+use hanse_protocol::admission::{Admitted, Arrival, By, Predecessor, Reading, Signed, Whole};
+use hanse_protocol::charter::CharterChain;
+use hanse_protocol::frame::Carried;
+use hanse_protocol::identity::{NodeId, RecordId};
+use hanse_protocol::record::Header;
+use hanse_protocol::refusal::{Fault, Permanence, Refusal};
+
+use super::recent::Judged;
+use super::worker::Worker;
+use super::{BodyFate, ExchangeError, Healed, Nudge, Reply, Verdict, VerdictReply};
+use super::{batch, derive};
+use crate::clock;
+use crate::store::{BodyEntry, BodyState, Entry, Origin, RecordEntry, RecordFacts};
+
+/// What came of one record of a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fate {
+    /// Newly admitted.
+    Admitted,
+    /// Nothing new.
+    Known,
+    /// Refused; whether the courier should have known.
+    Refused { courier: bool },
+}
+
+impl Worker {
+    /// A gossip frame. The verdict goes out before the commit: passing on needs admission only.
+    pub(super) fn frame(&mut self, courier: NodeId, records: Vec<Carried>, verdict: VerdictReply) {
+        let Some(charters) = self.charters.clone() else { return verdict(Verdict::Ignore) };
+        let mut admitted = false;
+        let mut rejected = false;
+        let mut author = None;
+        for carried in records {
+            let (fate, signer) = self.arrive(&charters, courier, carried, Origin::Gossip);
+            admitted |= fate == Fate::Admitted;
+            rejected |= fate == Fate::Refused { courier: true };
+            // A frame is one author's; a mixed one could hide a forgery behind a true record.
+            rejected |= signer.is_some() && author.get_or_insert_with(|| signer.clone()) != &signer;
+        }
+        verdict(match (rejected, admitted) {
+            (true, _) => Verdict::Reject,
+            (false, true) => Verdict::Accept,
+            (false, false) => Verdict::Ignore,
+        });
+    }
+
+    /// Records that healing or a file brought.
+    pub(super) fn records(
+        &mut self,
+        courier: NodeId,
+        records: Vec<Carried>,
+        origin: Origin,
+        reply: Reply<Healed>,
+    ) {
+        let Some(charters) = self.charters.clone() else {
+            return drop(reply.send(Err(ExchangeError::NoCommunity)));
+        };
+        let mut healed = Healed::default();
+        for carried in records {
+            match self.arrive(&charters, courier, carried, origin).0 {
+                Fate::Admitted => healed.admitted += 1,
+                Fate::Known => {}
+                Fate::Refused { .. } => healed.refused += 1,
+            }
+        }
+        self.batch.answer(reply, move |_| healed);
+    }
+
+    /// One record, with or without its body. Says what came of it and who claims to have signed it.
+    fn arrive(
+        &mut self,
+        charters: &CharterChain,
+        courier: NodeId,
+        carried: Carried,
+        origin: Origin,
+    ) -> (Fate, Option<hanse_protocol::identity::Handle>) {
+        if let Some(judged) = self.recent.find(&carried.header) {
+            return (self.seen(judged, carried.body, origin), None);
+        }
+        let signed = match Signed::decode(&carried.header, charters.community()) {
+            Ok(signed) => signed,
+            Err(refusal) => return (self.refuse(&refusal, None, courier), None),
+        };
+        let id = *signed.id();
+        let claims = signed.claims().clone();
+        let fate = match self.admit_signed(charters, signed, origin) {
+            Ok(admitted) => {
+                self.recent.remember(&carried.header, Judged::Admitted(id));
+                self.admitted(charters, admitted, carried.body, courier, origin)
+            }
+            Err(refusal) => {
+                let fate = self.refuse(&refusal, Some((&id, &claims)), courier);
+                if refusal.permanence() == Permanence::Permanent {
+                    let courier = refusal.fault() == Fault::Courier;
+                    self.recent.remember(&carried.header, Judged::Refused { courier });
+                    if !courier {
+                        // Verified and refused for good: no use healing it again and again.
+                        self.held.insert(&claims.author, claims.lane, claims.epoch, claims.seq);
+                    }
+                }
+                fate
+            }
+        };
+        (fate, Some(claims.author))
+    }
+
+    fn admit_signed(
+        &mut self,
+        charters: &CharterChain,
+        signed: Signed,
+        origin: Origin,
+    ) -> Result<Admitted, Refusal> {
+        let by = if origin == Origin::Gossip { By::Gossip } else { By::Healing };
+        let claims = signed.claims();
+        let predecessor = claims.prev.and_then(|prev| self.created_before(claims, &prev));
+        signed.admit(charters, predecessor, Arrival { now: clock::now(), by })
+    }
+
+    /// When the record that `claims` follows was created, if it is held.
+    fn created_before(&self, claims: &Header, prev: &RecordId) -> Option<Predecessor> {
+        let chain = (claims.author.clone(), claims.lane, claims.epoch);
+        if let Some((tail, created)) = self.tails.get(&chain)
+            && tail == prev
+        {
+            return Some(Predecessor { created: *created });
+        }
+        // A store that cannot be read fails the next commit; here it only means not known.
+        let created = self.created_of(prev).ok().flatten()?;
+        Some(Predecessor { created })
+    }
+
+    /// The same bytes again: perhaps with the body that was missing.
+    fn seen(&mut self, judged: Judged, body: Option<Vec<u8>>, origin: Origin) -> Fate {
+        match judged {
+            Judged::Refused { courier } => Fate::Refused { courier },
+            Judged::Admitted(id) => match body {
+                Some(body) if self.is_awaited(&id) => match self.take_body(&id, body, origin) {
+                    BodyFate::Wrong => Fate::Refused { courier: true },
+                    BodyFate::Kept | BodyFate::NotAwaited => Fate::Known,
+                },
+                _ => Fate::Known,
+            },
+        }
+    }
+
+    fn is_awaited(&self, id: &RecordId) -> bool {
+        match self.batch.holds(id) {
+            Some(body) => !body,
+            None => matches!(self.reader.holds(id), Ok(Some(BodyState::Awaited))),
+        }
+    }
+
+    /// An admitted header joins the commit, with its body if that is the one it names.
+    fn admitted(
+        &mut self,
+        charters: &CharterChain,
+        admitted: Admitted,
+        body: Option<Vec<u8>>,
+        courier: NodeId,
+        origin: Origin,
+    ) -> Fate {
+        let id = *admitted.id();
+        let known = self.batch.holds(&id).is_some() || matches!(self.reader.holds(&id), Ok(Some(_)));
+        if known {
+            return self.seen(Judged::Admitted(id), body, origin);
+        }
+        let header = admitted.header().clone();
+        let bytes = admitted.bytes().to_vec();
+        let (whole, wrong) = match body.map(|body| admitted.with_body(body)) {
+            Some(Ok(whole)) => (Some(whole), None),
+            Some(Err((_, refusal))) => (None, Some(refusal)),
+            None => (None, None),
+        };
+        self.note_chain(&header, id, courier);
+        let (body, state, facts) = match whole {
+            Some(whole) => self.read(charters, whole),
+            None => (None, BodyState::Awaited, derive::header_facts(&header)),
+        };
+        let awaited = state == BodyState::Awaited;
+        let entry = RecordEntry {
+            community: *charters.community(),
+            id,
+            header: bytes,
+            body,
+            arrived: clock::now(),
+            origin,
+            state,
+        };
+        self.batch.push(Entry::Record(entry), Some(facts));
+        self.audit(header.author.as_str(), "receive", id.to_string(), None);
+        self.metrics.admitted(origin);
+        if awaited {
+            self.nudge(Nudge::Body(id, courier));
+        }
+        match wrong {
+            // The header stays, the body is pulled elsewhere; who passed this on is to blame.
+            Some(refusal) => self.refuse(&refusal, Some((&id, &header)), courier),
+            None => Fate::Admitted,
+        }
+    }
+
+    fn note_chain(&mut self, header: &Header, id: RecordId, courier: NodeId) {
+        let Header { author, lane, epoch, seq, created, .. } = header;
+        if self.held.has_gap_before(author, *lane, *epoch, *seq) {
+            self.nudge(Nudge::Gap(courier));
+        }
+        self.held.insert(author, *lane, *epoch, *seq);
+        self.tails.insert((author.clone(), *lane, *epoch), (id, *created));
+    }
+
+    /// Opens a whole record as far as it is ours to read.
+    fn read(
+        &mut self,
+        charters: &CharterChain,
+        whole: Whole,
+    ) -> (Option<Vec<u8>>, BodyState, RecordFacts) {
+        let header = whole.admitted().header().clone();
+        let id = *whole.admitted().id();
+        let plain = derive::header_facts(&header);
+        match whole.open(&self.member.reader, charters) {
+            Ok(Reading::Opaque(whole)) => (Some(batch::parts(whole).2), BodyState::Opaque, plain),
+            Ok(Reading::Opened(opened)) => {
+                let sound = opened.sound().map(|sound| derive::facts(&header, &sound));
+                let (_, body) = opened.into_parts();
+                match sound {
+                    Ok(facts) => (Some(body), BodyState::Readable, facts),
+                    Err(refusal) => {
+                        self.unsound(&id, &header, &refusal);
+                        (Some(body), BodyState::Unsound, plain)
+                    }
+                }
+            }
+            Err((whole, refusal)) => {
+                let state = self.unsound(&id, &header, &refusal);
+                (Some(batch::parts(*whole).2), state, plain)
+            }
+        }
+    }
+
+    /// Notes that a body is not to be believed. What a later version may read stays opaque.
+    fn unsound(&mut self, id: &RecordId, header: &Header, refusal: &Refusal) -> BodyState {
+        self.metrics.refused(refusal.name());
+        let subject = format!("{id} {}", refusal.name());
+        self.audit(header.author.as_str(), "refuse-content", subject, None);
+        tracing::warn!(record = %id, author = %header.author, reason = refusal.name(), "content refused");
+        match refusal.permanence() {
+            Permanence::Permanent => BodyState::Unsound,
+            Permanence::Deferred => BodyState::Opaque,
+        }
+    }
+
+    /// A body that was pulled.
+    pub(super) fn body(&mut self, id: &RecordId, body: Vec<u8>, origin: Origin, reply: Reply<BodyFate>) {
+        let fate = if self.is_awaited(id) { self.take_body(id, body, origin) } else { BodyFate::NotAwaited };
+        self.batch.answer(reply, move |_| fate);
+    }
+
+    fn take_body(&mut self, id: &RecordId, body: Vec<u8>, origin: Origin) -> BodyFate {
+        let Some(charters) = self.charters.clone() else { return BodyFate::NotAwaited };
+        // A header of this very batch is not in the store yet; its body is asked for again.
+        let Ok(Some(stored)) = self.reader.record(id) else { return BodyFate::NotAwaited };
+        let Ok(admitted) = Admitted::from_log(&stored.header, &stored.community) else {
+            return BodyFate::NotAwaited;
+        };
+        let whole = match admitted.with_body(body) {
+            Ok(whole) => whole,
+            Err((admitted, refusal)) => {
+                self.metrics.refused(refusal.name());
+                let subject = format!("{id} {}", refusal.name());
+                self.audit(admitted.header().author.as_str(), "refuse-body", subject, None);
+                return BodyFate::Wrong;
+            }
+        };
+        let (body, state, facts) = self.read(&charters, whole);
+        let author = facts.author.clone();
+        let entry = BodyEntry {
+            community: stored.community,
+            id: *id,
+            body: body.unwrap_or_default(),
+            arrived: clock::now(),
+            origin,
+            state,
+        };
+        self.batch.push(Entry::Body(entry), Some(facts));
+        self.audit(author.as_str(), "receive-body", id.to_string(), None);
+        BodyFate::Kept
+    }
+
+    /// Counts and audits a refusal, and asks for what could lift it.
+    fn refuse(&mut self, refusal: &Refusal, of: Option<(&RecordId, &Header)>, courier: NodeId) -> Fate {
+        self.metrics.refused(refusal.name());
+        if *refusal == Refusal::UnknownCharter {
+            self.nudge(Nudge::Charter(courier));
+        }
+        let courier_fault = refusal.fault() == Fault::Courier;
+        tracing::info!(
+            reason = refusal.name(),
+            record = of.map(|(id, _)| id.to_string()),
+            courier = %courier,
+            "record refused"
+        );
+        // An unverified claim is nobody's deed: only what is signed is audited under its author.
+        let subject = match of {
+            Some((id, _)) => format!("{id} {}", refusal.name()),
+            None => refusal.name().to_owned(),
+        };
+        self.audit(&format!("courier {courier}"), "refuse", subject, None);
+        Fate::Refused { courier: courier_fault }
+    }
+}

@@ -1,0 +1,49 @@
+//! What the exchange remembers of records that came lately, so that the same bytes are not
+//! verified twice. Bounded: the oldest is forgotten first.
+
+use std::collections::{HashMap, VecDeque};
+
+use hanse_protocol::identity::RecordId;
+
+/// How many headers are remembered.
+const HEADERS: usize = 16_384;
+
+/// Headers whose bytes were judged, by the hash of the very bytes: an id says nothing of the
+/// signature, so a spoiled copy must not speak for the true one.
+#[derive(Default)]
+pub(super) struct Recent {
+    judged: HashMap<[u8; 32], Judged>,
+    order: VecDeque<[u8; 32]>,
+}
+
+/// What came of a header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Judged {
+    /// Admitted before; whether its body came is for the store to say.
+    Admitted(RecordId),
+    /// Refused for good; this says whether the courier should have known.
+    Refused {
+        /// Whether whoever passes it on is to blame.
+        courier: bool,
+    },
+}
+
+impl Recent {
+    /// What came of these very bytes before.
+    pub(super) fn find(&self, header: &[u8]) -> Option<Judged> {
+        self.judged.get(blake3::hash(header).as_bytes()).copied()
+    }
+
+    /// Remembers what came of these bytes.
+    pub(super) fn remember(&mut self, header: &[u8], judged: Judged) {
+        let hash = *blake3::hash(header).as_bytes();
+        if self.judged.insert(hash, judged).is_none() {
+            self.order.push_back(hash);
+        }
+        while self.order.len() > HEADERS {
+            if let Some(oldest) = self.order.pop_front() {
+                self.judged.remove(&oldest);
+            }
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The exchange's thread: drain the inbox, take each piece of work up to the commit, commit, answer.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use hanse_protocol::charter::CharterChain;
+use hanse_protocol::identity::{Handle, RecordId};
+use hanse_protocol::timestamp::Timestamp;
+use tokio::sync::{mpsc, watch};
+
+use super::batch::Batch;
+use super::held::Shared;
+use super::recent::Recent;
+use super::{Command, Exchange, INBOX, Nudge, Standing};
+use crate::clock;
+use crate::member::Member;
+use crate::metrics::Metrics;
+use crate::store::{AuditEntry, Entry, Position, Reader, Store, StoreError};
+
+/// Most entries of one commit.
+const COMMIT_ENTRIES: usize = 1_000;
+
+/// Most bytes of one commit, about.
+const COMMIT_BYTES: usize = 1 << 20;
+
+/// How long the thread waits for work before it looks after the store.
+const IDLE: Duration = Duration::from_secs(1);
+
+/// What the exchange is made of.
+pub struct Parts {
+    /// The store, written by the exchange alone.
+    pub store: Store,
+    /// Who we are.
+    pub member: Arc<Member>,
+    /// The charters found in the log.
+    pub charters: Option<CharterChain>,
+    /// Where this node may be dialled, for its request and its charter entry.
+    pub addresses: Vec<String>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+    /// Where it says what others should do; when full, timers do it later.
+    pub nudges: mpsc::Sender<Nudge>,
+}
+
+/// The place in our own lane where the next record goes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct OwnChain {
+    pub(super) epoch: u32,
+    pub(super) seq: u64,
+    pub(super) last: Option<RecordId>,
+    pub(super) created: Timestamp,
+}
+
+pub(super) struct Worker {
+    pub(super) store: Store,
+    pub(super) reader: Reader,
+    pub(super) member: Arc<Member>,
+    pub(super) charters: Option<Arc<CharterChain>>,
+    pub(super) addresses: Vec<String>,
+    pub(super) metrics: Arc<Metrics>,
+    pub(super) held: Shared,
+    pub(super) recent: Recent,
+    pub(super) own: OwnChain,
+    /// The newest admitted record of each chain: what most records follow.
+    pub(super) tails: std::collections::HashMap<(Handle, u16, u32), (RecordId, Timestamp)>,
+    pub(super) batch: Batch,
+    nudges: mpsc::Sender<Nudge>,
+    standing: watch::Sender<Arc<Standing>>,
+    position: watch::Sender<Position>,
+}
+
+/// Starts the thread. It ends, after a last checkpoint, when every [`Exchange`] is dropped; it ends
+/// with an error when the store fails, since what is in memory is then ahead of the disk.
+///
+/// # Errors
+/// [`StoreError`] if the store cannot be read.
+pub fn start(parts: Parts) -> Result<(Exchange, JoinHandle<Result<(), Arc<StoreError>>>), StoreError> {
+    let Parts { store, member, charters, addresses, metrics, nudges } = parts;
+    let reader = store.reader();
+    let charters = charters.map(Arc::new);
+    let standing = Arc::new(Standing {
+        profile: member.profile.clone(),
+        node: member.node_id(),
+        charters: charters.clone(),
+    });
+    let (standing, standings) = watch::channel(standing);
+    let (position, positions) = watch::channel(reader.newest());
+    let (inbox, work) = mpsc::channel(INBOX);
+    let mut worker = Worker {
+        store,
+        reader,
+        member,
+        charters,
+        addresses,
+        metrics,
+        held: Shared::default(),
+        recent: Recent::default(),
+        own: OwnChain::default(),
+        tails: std::collections::HashMap::new(),
+        batch: Batch::default(),
+        nudges,
+        standing,
+        position,
+    };
+    worker.load()?;
+    let held = worker.held.clone();
+    let thread = std::thread::Builder::new().name("exchange".to_owned()).spawn(move || worker.run(work));
+    let thread = thread.map_err(StoreError::from)?;
+    Ok((Exchange { inbox, standing: standings, position: positions, held }, thread))
+}
+
+impl Worker {
+    /// Takes up from the store what is kept in memory.
+    fn load(&mut self) -> Result<(), StoreError> {
+        let Some(charters) = self.charters.clone() else { return Ok(()) };
+        for member in &charters.charter().members {
+            for (lane, epoch, runs) in self.reader.holdings(&member.handle)? {
+                for run in runs {
+                    self.held.insert_run(&member.handle, lane, epoch, run);
+                }
+            }
+        }
+        self.load_own_chain()
+    }
+
+    /// Finds where our own lane goes on.
+    pub(super) fn load_own_chain(&mut self) -> Result<(), StoreError> {
+        let Some(lane) = self.own_lane() else { return Ok(()) };
+        let handle = self.member.profile.handle.clone();
+        if let Some((epoch, seq, id)) = self.reader.newest_in_chain(&handle, lane)? {
+            let created = self.created_of(&id)?.unwrap_or_default();
+            self.own = OwnChain { epoch, seq, last: Some(id), created };
+        }
+        Ok(())
+    }
+
+    /// Our lane under the charter in force, if we are an active member.
+    pub(super) fn own_lane(&self) -> Option<u16> {
+        let charters = self.charters.as_ref()?;
+        let (member, lane) = charters.charter().owner_of(&self.member.node_id())?;
+        (member.handle == self.member.profile.handle).then_some(lane)
+    }
+
+    /// When a held record was created.
+    pub(super) fn created_of(&self, id: &RecordId) -> Result<Option<Timestamp>, StoreError> {
+        let Some(stored) = self.reader.record(id)? else { return Ok(None) };
+        let admitted =
+            hanse_protocol::admission::Admitted::from_log(&stored.header, &stored.community).ok();
+        Ok(admitted.map(|admitted| admitted.header().created))
+    }
+
+    fn run(mut self, mut work: mpsc::Receiver<Command>) -> Result<(), Arc<StoreError>> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+        let runtime = runtime.map_err(|error| Arc::new(StoreError::from(error)))?;
+        loop {
+            match runtime.block_on(async { tokio::time::timeout(IDLE, work.recv()).await }) {
+                Ok(Some(command)) => {
+                    self.handle(command);
+                    self.drain(&mut work);
+                    self.commit()?;
+                }
+                Ok(None) => break,
+                Err(_) => self.maintain()?,
+            }
+        }
+        self.store.checkpoint().map_err(Arc::new)
+    }
+
+    /// Takes what else is ready, up to the size of a commit.
+    fn drain(&mut self, work: &mut mpsc::Receiver<Command>) {
+        while self.batch.len() < COMMIT_ENTRIES && self.batch.bytes() < COMMIT_BYTES {
+            let Ok(command) = work.try_recv() else { break };
+            self.handle(command);
+        }
+    }
+
+    fn handle(&mut self, command: Command) {
+        match command {
+            Command::Publish(actor, request, reply) => self.publish(&actor, request, reply),
+            Command::Request(actor, reply) => self.request(&actor, reply),
+            Command::Found(actor, request, reply) => self.found(&actor, &request, reply),
+            Command::Admit(actor, request, reply) => self.admit(&actor, &request, reply),
+            Command::Expel(actor, handle, reply) => self.expel(&actor, &handle, reply),
+            Command::Join(actor, request, reply) => self.join(&actor, &request, reply),
+            Command::Frame { courier, records, verdict } => self.frame(courier, records, verdict),
+            Command::Records { courier, records, origin, reply } => {
+                self.records(courier, records, origin, reply);
+            }
+            Command::Body { id, body, origin, reply } => self.body(&id, body, origin, reply),
+            Command::Charters { charters, reply } => self.offered_charters(&charters, reply),
+            Command::Note { kind, bytes } => {
+                let note = crate::store::NoteEntry { kind, bytes };
+                self.batch.push(Entry::Note(note), None);
+            }
+        }
+    }
+
+    /// Makes the batch durable, then tells everybody.
+    fn commit(&mut self) -> Result<(), Arc<StoreError>> {
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let (entries, told) = self.batch.take();
+        let started = Instant::now();
+        let count = entries.len();
+        let committed = if entries.is_empty() { Ok(Vec::new()) } else { self.store.commit(entries) };
+        match committed {
+            Ok(positions) => {
+                self.metrics.committed(count, started.elapsed());
+                if let Some(newest) = positions.last() {
+                    self.position.send_replace(*newest);
+                }
+                told.into_iter().for_each(|tell| tell(Ok(&positions)));
+                self.maintain()
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                told.into_iter().for_each(|tell| tell(Err(&error)));
+                Err(error)
+            }
+        }
+    }
+
+    fn maintain(&mut self) -> Result<(), Arc<StoreError>> {
+        self.store.maintain(Instant::now()).map_err(Arc::new)
+    }
+
+    /// Adds an audit line to the commit in the making.
+    pub(super) fn audit(&mut self, actor: &str, action: &str, subject: String, ruling: Option<[u8; 32]>) {
+        let line = AuditEntry::new(clock::now(), actor, action, subject, ruling);
+        self.batch.push(Entry::Audit(line), None);
+    }
+
+    pub(super) fn nudge(&self, nudge: Nudge) {
+        if self.nudges.try_send(nudge).is_err() {
+            self.metrics.nudge_dropped();
+        }
+    }
+
+    /// Puts new charters in force: what is not yet committed is told only after the commit, but
+    /// records that follow in this very batch already stand under them.
+    pub(super) fn stand_under(&mut self, charters: CharterChain) {
+        let charters = Arc::new(charters);
+        self.charters = Some(Arc::clone(&charters));
+        let standing = Standing {
+            profile: self.member.profile.clone(),
+            node: self.member.node_id(),
+            charters: Some(charters),
+        };
+        self.standing.send_replace(Arc::new(standing));
+    }
+}

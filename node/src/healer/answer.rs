@@ -1,0 +1,191 @@
+//! The answering half: what we hold, the records of a run, a body. Each stream is answered by a
+//! task of its own; the disk is read on blocking threads, and the peer's reading speed is the pace.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use hanse_protocol::charter::CharterChain;
+use hanse_protocol::charter::call::{self, CharterAnswer, CharterQuestion};
+use hanse_protocol::frame::Carried;
+use hanse_protocol::heal::{Answer, Question, Run};
+use hanse_protocol::identity::{NodeId, RecordId};
+
+use super::talk::{self, TalkError};
+use crate::exchange::{CharterFate, Exchange};
+use crate::mesh::{self, MeshStream};
+use crate::store::{BodyState, Reader, StoreError};
+
+/// Largest question, bytes.
+const QUESTION: usize = 4 << 10;
+
+/// Records looked up at once.
+const PAGE: usize = 64;
+
+/// Why an answer stopped.
+#[derive(Debug, thiserror::Error)]
+enum AnswerError {
+    #[error(transparent)]
+    Talk(#[from] TalkError),
+    #[error("the store could not be read")]
+    Store(#[from] StoreError),
+    #[error("a reading thread ended early")]
+    Thread(#[from] tokio::task::JoinError),
+}
+
+/// Answers one peer's questions until it closes the stream.
+pub async fn stream(exchange: Exchange, store: Reader, from: NodeId, mut stream: MeshStream) {
+    if let Err(error) = questions(&exchange, &store, &mut stream).await {
+        tracing::debug!(peer = %from, %error, "a healing stream ended early");
+    }
+}
+
+async fn questions(
+    exchange: &Exchange,
+    store: &Reader,
+    stream: &mut MeshStream,
+) -> Result<(), AnswerError> {
+    while let Some(question) = talk::receive(stream, QUESTION).await? {
+        match question {
+            Question::Holdings(theirs) => {
+                let standing = exchange.standing();
+                let ours = standing.charters.as_ref().map(|charters| charters.newest().reference());
+                let answer = match ours {
+                    Some(ours) if ours != theirs => Answer::OtherCharter(ours),
+                    _ => Answer::Holdings(exchange.held()),
+                };
+                talk::send(stream, &answer).await?;
+            }
+            Question::Records(run) => records(exchange, store, stream, run).await?,
+            Question::Body(id) => {
+                let store = store.clone();
+                let answer = tokio::task::spawn_blocking(move || body(&store, &id)).await??;
+                talk::send(stream, &answer).await?;
+            }
+        }
+        talk::flush(stream).await?;
+    }
+    Ok(())
+}
+
+async fn records(
+    exchange: &Exchange,
+    store: &Reader,
+    stream: &mut MeshStream,
+    run: Run,
+) -> Result<(), AnswerError> {
+    let standing = exchange.standing();
+    let mut next = run.first;
+    while let Some(charters) = &standing.charters
+        && next <= run.last
+    {
+        let (store, charters, asked) = (store.clone(), Arc::clone(charters), run.clone());
+        let page = tokio::task::spawn_blocking(move || page(&store, &charters, &asked, next));
+        let (page, after) = page.await??;
+        for carried in page {
+            talk::send(stream, &Answer::Record(carried)).await?;
+        }
+        let Some(after) = after else { break };
+        next = after;
+    }
+    Ok(talk::send(stream, &Answer::End).await?)
+}
+
+/// The next records of a run, and where to go on.
+fn page(
+    store: &Reader,
+    charters: &CharterChain,
+    run: &Run,
+    from: u64,
+) -> Result<(Vec<Carried>, Option<u64>), StoreError> {
+    let found = store.chain(&run.author, run.lane, run.epoch, from, PAGE)?;
+    let after = found.last().filter(|_| found.len() == PAGE).map(|(seq, _, _)| seq + 1);
+    let mut page = Vec::new();
+    for (seq, id, _) in found {
+        if seq > run.last {
+            return Ok((page, None));
+        }
+        if counts(charters, run, seq, &id)
+            && let Some(stored) = store.record(&id)?
+        {
+            let body = stored.body.filter(|_| stored.state != BodyState::Gone);
+            page.push(Carried { header: stored.header, body });
+        }
+    }
+    Ok((page, after))
+}
+
+/// Whether a record lies within every ending of its author: what lies beyond is kept as evidence
+/// and not served.
+fn counts(charters: &CharterChain, run: &Run, seq: u64, id: &RecordId) -> bool {
+    let Some(member) = charters.charter().member(&run.author) else { return false };
+    let mut keys = member.signing.iter();
+    keys.any(|signing| member.accepts(&signing.key, run.lane, run.epoch, seq, id))
+}
+
+fn body(store: &Reader, id: &RecordId) -> Result<Answer, StoreError> {
+    Ok(match store.record(id)? {
+        Some(stored) if stored.state == BodyState::Gone => Answer::Gone,
+        Some(stored) => stored.body.map_or(Answer::NotHeld, Answer::Body),
+        None => Answer::NotHeld,
+    })
+}
+
+/// Answers a charter call. A stranger is told nothing but whether it was let in.
+pub async fn charter_call(
+    exchange: Exchange,
+    from: NodeId,
+    listed: bool,
+    question: Vec<u8>,
+) -> mesh::CharterAnswer {
+    let Ok(question) = call::decode(&question) else { return mesh::CharterAnswer::Close };
+    let standing = exchange.standing();
+    let Some(charters) = &standing.charters else { return mesh::CharterAnswer::Close };
+    let answer = match question {
+        CharterQuestion::Head(_) if !listed => CharterAnswer::Unlisted,
+        CharterQuestion::Head(head) => compare(charters, &head),
+        CharterQuestion::Offer(offered) => match exchange.charters(strip(charters, offered)).await {
+            Ok(CharterFate::Adopted) if listed => CharterAnswer::Adopted,
+            Ok(_) if listed => CharterAnswer::NotAdopted,
+            // It may have come while the charter that lists it came another way.
+            Ok(_) if lists(&exchange, &from) => CharterAnswer::Adopted,
+            _ => return mesh::CharterAnswer::Close,
+        },
+    };
+    let reply = call::encode(&answer);
+    match answer {
+        // Let in: the link of a stranger is closed so that a member's link can be made.
+        CharterAnswer::Adopted if !listed => mesh::CharterAnswer::SendThenClose(reply),
+        _ => mesh::CharterAnswer::Send(reply),
+    }
+}
+
+/// Whether the charter in force lists a node.
+fn lists(exchange: &Exchange, node: &NodeId) -> bool {
+    let standing = exchange.standing();
+    standing.charters.as_ref().is_some_and(|charters| charters.charter().owner_of(node).is_some())
+}
+
+fn compare(charters: &CharterChain, head: &hanse_protocol::charter::CharterRef) -> CharterAnswer {
+    let ours = charters.newest().reference();
+    if ours == *head {
+        CharterAnswer::Same
+    } else if charters.find(head).is_some() {
+        CharterAnswer::Newer(charters.encode_after(head.version))
+    } else {
+        CharterAnswer::Older(ours)
+    }
+}
+
+/// Drops what we hold already from the front of an offer.
+fn strip(charters: &CharterChain, offered: Vec<Vec<u8>>) -> Vec<Vec<u8>> {
+    let held: Vec<Vec<u8>> = charters.encode();
+    let mut offered = VecDeque::from(offered);
+    let mut held = held.into_iter();
+    while let (Some(first), Some(ours)) = (offered.front(), held.next()) {
+        if *first != ours {
+            break;
+        }
+        offered.pop_front();
+    }
+    offered.into()
+}

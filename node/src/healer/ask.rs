@@ -1,0 +1,148 @@
+//! The asking half: settle the charter, compare holdings, fetch what is missing, pull bodies.
+
+use std::time::Duration;
+
+use hanse_protocol::charter::call::{self, CharterAnswer, CharterQuestion};
+use hanse_protocol::frame::Carried;
+use hanse_protocol::heal::{Answer, MESSAGE, Question, Run};
+use hanse_protocol::identity::{NodeId, RecordId};
+use rand::seq::SliceRandom;
+
+use super::Healer;
+use super::talk::{self, TalkError};
+use crate::exchange::{BodyFate, CharterFate, ExchangeError};
+use crate::mesh::{MeshError, MeshStream};
+use crate::store::Origin;
+
+/// Records and bytes handed to the exchange at once while healing.
+const BATCH_RECORDS: usize = 128;
+const BATCH_BYTES: usize = 1 << 20;
+
+/// Most runs fetched in one conversation; the rest follows in the next.
+const RUNS: usize = 4_096;
+
+/// Why healing with a peer stopped early.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum AskError {
+    #[error("the mesh: {0}")]
+    Mesh(#[from] MeshError),
+    #[error("the stream: {0}")]
+    Talk(#[from] TalkError),
+    #[error("the exchange: {0}")]
+    Exchange(#[from] ExchangeError),
+    #[error("the peer broke the protocol")]
+    Protocol,
+    #[error("the peer stands under another charter")]
+    OtherCharter,
+    #[error("the peer does not list us yet; it closes and is dialled again")]
+    Redial,
+}
+
+impl Healer {
+    /// One conversation with one peer. `grace` is given to gossip before what is missing is fetched.
+    pub(super) async fn ask(&self, peer: NodeId, grace: Duration) -> Result<(), AskError> {
+        self.settle_charter(peer).await?;
+        let standing = self.exchange.standing();
+        let Some(charters) = &standing.charters else { return Ok(()) };
+        let mut stream = self.mesh.open_stream(peer).await?;
+        talk::send(&mut stream, &Question::Holdings(charters.newest().reference())).await?;
+        talk::flush(&mut stream).await?;
+        let theirs = match talk::receive(&mut stream, MESSAGE).await? {
+            Some(Answer::Holdings(runs)) => runs,
+            Some(Answer::OtherCharter(_)) => return Err(AskError::OtherCharter),
+            _ => return Err(AskError::Protocol),
+        };
+        if !grace.is_zero() && theirs.iter().any(|run| !self.exchange.lacking(run).is_empty()) {
+            tokio::time::sleep(grace).await;
+        }
+        let lacking = theirs.iter().flat_map(|run| self.exchange.lacking(run)).take(RUNS);
+        for run in lacking.collect::<Vec<_>>() {
+            self.fetch(peer, &mut stream, run).await?;
+        }
+        Ok(())
+    }
+
+    /// Fetches one run and hands it to the exchange in batches, waiting for each commit.
+    async fn fetch(&self, peer: NodeId, stream: &mut MeshStream, run: Run) -> Result<(), AskError> {
+        talk::send(stream, &Question::Records(run)).await?;
+        talk::flush(stream).await?;
+        let mut batch: Vec<Carried> = Vec::new();
+        let mut bytes = 0;
+        loop {
+            match talk::receive(stream, MESSAGE).await? {
+                Some(Answer::Record(carried)) => {
+                    bytes += carried.header.len() + carried.body.as_ref().map_or(0, Vec::len);
+                    batch.push(carried);
+                    if batch.len() >= BATCH_RECORDS || bytes >= BATCH_BYTES {
+                        self.exchange.heal(peer, std::mem::take(&mut batch), Origin::Heal).await?;
+                        bytes = 0;
+                    }
+                }
+                Some(Answer::End) => break,
+                _ => return Err(AskError::Protocol),
+            }
+        }
+        if !batch.is_empty() {
+            self.exchange.heal(peer, batch, Origin::Heal).await?;
+        }
+        Ok(())
+    }
+
+    /// Makes both sides stand under the newer of their charters.
+    async fn settle_charter(&self, peer: NodeId) -> Result<(), AskError> {
+        let standing = self.exchange.standing();
+        let Some(charters) = &standing.charters else { return Ok(()) };
+        let head = CharterQuestion::Head(charters.newest().reference());
+        match self.call(peer, &head).await? {
+            CharterAnswer::Same => Ok(()),
+            CharterAnswer::Newer(newer) => match self.exchange.charters(newer).await? {
+                CharterFate::Refused(_) => Err(AskError::Protocol),
+                _ => Ok(()),
+            },
+            CharterAnswer::Older(older) => {
+                let offer = CharterQuestion::Offer(charters.encode_after(older.version));
+                self.call(peer, &offer).await.map(drop)
+            }
+            CharterAnswer::Unlisted => {
+                let offer = CharterQuestion::Offer(charters.encode());
+                self.call(peer, &offer).await?;
+                Err(AskError::Redial)
+            }
+            CharterAnswer::Adopted | CharterAnswer::NotAdopted => Err(AskError::Protocol),
+        }
+    }
+
+    async fn call(&self, peer: NodeId, question: &CharterQuestion) -> Result<CharterAnswer, AskError> {
+        let answer = self.mesh.call_charter(peer, call::encode(question)).await?;
+        call::decode(&answer).map_err(|_| AskError::Protocol)
+    }
+
+    /// Pulls a body: from who announced it, then from others, until one gives the true one.
+    pub(super) async fn pull_body(&self, id: RecordId, courier: Option<NodeId>) -> &'static str {
+        let mut peers: Vec<NodeId> = self.links.now().into_iter().collect();
+        peers.shuffle(&mut rand::rng());
+        peers.retain(|peer| Some(*peer) != courier);
+        for peer in courier.into_iter().chain(peers) {
+            match self.pull_from(peer, id).await {
+                Ok(Some(BodyFate::Kept | BodyFate::NotAwaited)) => return "kept",
+                Ok(Some(BodyFate::Wrong)) => {
+                    tracing::warn!(record = %id, peer = %peer, "a peer sent a body that is not the record's");
+                }
+                Ok(None) => {}
+                Err(error) => tracing::debug!(record = %id, peer = %peer, %error, "body not pulled"),
+            }
+        }
+        "not-found"
+    }
+
+    async fn pull_from(&self, peer: NodeId, id: RecordId) -> Result<Option<BodyFate>, AskError> {
+        let mut stream = self.mesh.open_stream(peer).await?;
+        talk::send(&mut stream, &Question::Body(id)).await?;
+        talk::flush(&mut stream).await?;
+        match talk::receive(&mut stream, MESSAGE).await? {
+            Some(Answer::Body(body)) => Ok(Some(self.exchange.body(id, body, Origin::Heal).await?)),
+            Some(Answer::NotHeld | Answer::Gone) => Ok(None),
+            _ => Err(AskError::Protocol),
+        }
+    }
+}

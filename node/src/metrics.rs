@@ -1,0 +1,115 @@
+//! Every metric this node keeps itself, its unit and its meaning. None bears a member's name, a
+//! record id or a value that was searched for. The mesh adds its own to the same registry.
+
+use std::time::Duration;
+
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
+use prometheus_client::registry::Registry;
+
+use crate::store::Origin;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OriginLabel {
+    origin: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabel {
+    reason: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabel {
+    outcome: &'static str,
+}
+
+/// The node's counters. Cheap to update; shared by all tasks.
+pub struct Metrics {
+    admitted: Family<OriginLabel, Counter>,
+    refused: Family<ReasonLabel, Counter>,
+    entries: Counter,
+    commits: Histogram,
+    nudges_dropped: Counter,
+    heals: Family<OutcomeLabel, Counter>,
+    bodies: Family<OutcomeLabel, Counter>,
+    frames: Family<OutcomeLabel, Counter>,
+}
+
+impl Metrics {
+    /// Makes the counters and registers them.
+    pub fn new(registry: &mut Registry) -> Self {
+        let metrics = Self {
+            admitted: Family::default(),
+            refused: Family::default(),
+            entries: Counter::default(),
+            commits: Histogram::new(exponential_buckets(0.000_25, 2.0, 14)),
+            nudges_dropped: Counter::default(),
+            heals: Family::default(),
+            bodies: Family::default(),
+            frames: Family::default(),
+        };
+        let registry = registry.sub_registry_with_prefix("hanse");
+        registry.register("records_admitted", "Records newly admitted, by how they came", metrics.admitted.clone());
+        registry.register("records_refused", "Records or bodies refused, by reason", metrics.refused.clone());
+        registry.register("log_entries", "Entries committed to the log", metrics.entries.clone());
+        registry.register(
+            "commit_seconds",
+            "Time a commit took until it was durable and indexed, seconds",
+            metrics.commits.clone(),
+        );
+        registry.register(
+            "nudges_dropped",
+            "Hints to heal that found no room; timers do that work later",
+            metrics.nudges_dropped.clone(),
+        );
+        registry.register("heals", "Healing conversations, by outcome", metrics.heals.clone());
+        registry.register("bodies_pulled", "Bodies asked of peers, by outcome", metrics.bodies.clone());
+        registry.register("frames_sent", "Own gossip frames, by outcome", metrics.frames.clone());
+        metrics
+    }
+
+    /// A record was newly admitted.
+    pub fn admitted(&self, origin: Origin) {
+        let origin = match origin {
+            Origin::Own => "own",
+            Origin::Gossip => "gossip",
+            Origin::Heal => "heal",
+            Origin::File => "file",
+        };
+        self.admitted.get_or_create(&OriginLabel { origin }).inc();
+    }
+
+    /// A record, body or content was refused.
+    pub fn refused(&self, reason: &'static str) {
+        self.refused.get_or_create(&ReasonLabel { reason }).inc();
+    }
+
+    /// Entries were committed.
+    pub fn committed(&self, entries: usize, took: Duration) {
+        self.entries.inc_by(u64::try_from(entries).unwrap_or(u64::MAX));
+        self.commits.observe(took.as_secs_f64());
+    }
+
+    /// A hint found no room.
+    pub fn nudge_dropped(&self) {
+        self.nudges_dropped.inc();
+    }
+
+    /// A healing conversation ended.
+    pub fn healed(&self, outcome: &'static str) {
+        self.heals.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// A body was asked of a peer.
+    pub fn body_pulled(&self, outcome: &'static str) {
+        self.bodies.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// An own frame was handed to the mesh.
+    pub fn frame_sent(&self, outcome: &'static str) {
+        self.frames.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+}

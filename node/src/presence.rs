@@ -1,0 +1,123 @@
+//! Where members' nodes can be dialled: the charter's addresses, and fresher ones that nodes tell
+//! of themselves in signed presence.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use hanse_protocol::charter::CharterChain;
+use hanse_protocol::frame::Frame;
+use hanse_protocol::identity::NodeId;
+use hanse_protocol::presence::{Presence, PresenceError};
+use hanse_protocol::timestamp::Timestamp;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock;
+use crate::exchange::{Exchange, Standing, Verdict};
+use crate::member::Member;
+use crate::mesh::{Membership, MeshHandle};
+use crate::store::Reader;
+
+/// How often a node tells of itself.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// How long its word counts.
+const LIFE: Duration = Duration::from_secs(15 * 60);
+
+/// The address book, shared by who hears presence and who dials.
+#[derive(Clone)]
+pub struct AddressBook {
+    heard: Arc<Mutex<HashMap<NodeId, (Timestamp, Vec<String>)>>>,
+    membership: Arc<watch::Sender<Arc<Membership>>>,
+}
+
+impl AddressBook {
+    /// A book with the charter's addresses, and where it tells who is listed.
+    pub fn new(standing: &Standing) -> (Self, watch::Receiver<Arc<Membership>>) {
+        let (membership, listed) = watch::channel(Arc::new(Membership::default()));
+        let book = Self { heard: Arc::default(), membership: Arc::new(membership) };
+        book.rewrite(standing);
+        (book, listed)
+    }
+
+    /// Writes down who is listed now: called whenever the charter changes.
+    pub fn rewrite(&self, standing: &Standing) {
+        let Some(charters) = &standing.charters else { return };
+        let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut nodes = HashMap::new();
+        for member in charters.charter().active() {
+            for lane in member.lanes.iter().filter(|lane| lane.closed.is_none()) {
+                let fresh = heard.get(&lane.node).map(|(_, addresses)| addresses.clone());
+                let mut addresses = fresh.unwrap_or_default();
+                addresses.extend(lane.addresses.iter().filter(|a| !addresses.contains(a)).cloned().collect::<Vec<_>>());
+                nodes.insert(lane.node, addresses);
+            }
+        }
+        // A node that is no longer listed itself stands alone.
+        if !nodes.contains_key(&standing.node) {
+            nodes.clear();
+        }
+        nodes.remove(&standing.node);
+        self.membership.send_replace(Arc::new(Membership { nodes }));
+    }
+
+    /// Hears a presence frame.
+    pub fn hear(&self, bytes: &[u8], charters: &CharterChain, standing: &Standing) -> Verdict {
+        let presence = match Presence::read(bytes, charters, clock::now()) {
+            Ok(presence) => presence,
+            Err(PresenceError::Malformed | PresenceError::Signature) => return Verdict::Reject,
+            Err(PresenceError::UnknownSigner | PresenceError::OutOfTime) => return Verdict::Ignore,
+        };
+        let changed = {
+            let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+            let before = heard.get(&presence.node);
+            // A replay of an older word says nothing.
+            if before.is_some_and(|(at, _)| *at >= presence.at) {
+                return Verdict::Ignore;
+            }
+            let changed = before.is_none_or(|(_, addresses)| *addresses != presence.addresses);
+            heard.insert(presence.node, (presence.at, presence.addresses));
+            changed
+        };
+        if changed {
+            self.rewrite(standing);
+        }
+        Verdict::Accept
+    }
+}
+
+/// Tells of this node, at once and every minute.
+pub async fn tell(
+    exchange: Exchange,
+    store: Reader,
+    member: Arc<Member>,
+    mesh: MeshHandle,
+    addresses: Vec<String>,
+    stop: CancellationToken,
+) {
+    let mut ticks = tokio::time::interval(EVERY);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let standing = exchange.standing();
+        let Some(charters) = &standing.charters else { continue };
+        let (audit_count, audit_hash) = store.audit_head();
+        let at = clock::now();
+        let presence = Presence {
+            node: standing.node,
+            addresses: addresses.clone(),
+            agent: crate::AGENT.to_owned(),
+            charter: charters.newest().reference(),
+            audit_count,
+            audit_hash,
+            at,
+            expires: at.after(LIFE),
+        };
+        let frame = Frame::Presence(presence.sign(charters.community(), &member.node));
+        // Nobody listening now is no harm: the next word follows in a minute.
+        drop(mesh.publish(frame.encode()).await);
+    }
+}
