@@ -6,5 +6,7 @@
 //! is refused is refused with a reason that can be compared.
 
 pub mod identity;
+pub mod json;
 pub mod limits;
 pub mod timestamp;
+pub mod tlp;

@@ -83,3 +83,16 @@ pub const FRAME_RECORDS: usize = 256;
 
 /// Largest body that rides inline in a gossip frame, bytes; a larger one is pulled.
 pub const INLINE_BODY: usize = 64 << 10;
+
+/// Longest piece of someone's input that an error message repeats, characters.
+pub const ECHO: usize = 80;
+
+/// Offending input as an error message may show it: cut to [`ECHO`] characters, control characters
+/// escaped so that a terminal or log line cannot be driven by it.
+pub(crate) fn echo(text: &str) -> String {
+    let mut shown: String = text.chars().take(ECHO).flat_map(char::escape_debug).collect();
+    if text.chars().nth(ECHO).is_some() {
+        shown.push('…');
+    }
+    shown
+}
