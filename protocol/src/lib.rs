@@ -8,5 +8,7 @@
 pub mod identity;
 pub mod json;
 pub mod limits;
+pub mod observable;
+pub mod pattern;
 pub mod timestamp;
 pub mod tlp;
