@@ -10,5 +10,6 @@ pub mod json;
 pub mod limits;
 pub mod observable;
 pub mod pattern;
+pub mod stix;
 pub mod timestamp;
 pub mod tlp;
