@@ -5,6 +5,7 @@
 //! are arguments. Everything that is read from a peer is bounded by [`limits`], and everything that
 //! is refused is refused with a reason that can be compared.
 
+pub mod compress;
 pub mod content;
 pub mod identity;
 pub mod json;

@@ -22,7 +22,7 @@ const MARKINGS: [&str; 8] = [
 pub(crate) fn content(seeded: &mut Seeded) -> String {
     let spaced = seeded.chance(25);
     let sorted = seeded.chance(15);
-    let count = if seeded.chance(70) { 1 } else { 2 + seeded.below(2) };
+    let count = if seeded.chance(95) { 1 } else { 2 + seeded.below(2) };
     let objects: Vec<String> = (0..count)
         .map(|_| {
             let mut object = object(seeded);
@@ -82,7 +82,11 @@ fn object(seeded: &mut Seeded) -> Object {
 /// The properties every versioned object opens with.
 fn common(kind: &'static str, seeded: &mut Seeded) -> Object {
     let created = seeded.instant();
-    let modified = if seeded.chance(60) { created.clone() } else { seeded.instant() };
+    let modified = if seeded.chance(60) {
+        created.clone()
+    } else {
+        seeded.instant()
+    };
     let mut object = vec![
         ("type", quoted(kind)),
         ("spec_version", quoted("2.1")),
@@ -216,7 +220,12 @@ fn indicator(seeded: &mut Seeded) -> Object {
         object.push(("description", quoted(sentence(seeded))));
     }
     if seeded.chance(85) {
-        let kind = seeded.one(&["malicious-activity", "malicious-activity", "anomalous-activity", "compromised"]);
+        let kind = seeded.one(&[
+            "malicious-activity",
+            "malicious-activity",
+            "anomalous-activity",
+            "compromised",
+        ]);
         object.push(("indicator_types", listed(&[kind.to_owned()])));
     }
     object.push(("pattern", quoted(pattern)));
@@ -233,7 +242,13 @@ fn indicator(seeded: &mut Seeded) -> Object {
             "kill_chain_phases",
             format!(
                 r#"[{{"kill_chain_name":"mitre-attack","phase_name":"{}"}}]"#,
-                seeded.one(&["command-and-control", "initial-access", "execution", "exfiltration", "impact"])
+                seeded.one(&[
+                    "command-and-control",
+                    "initial-access",
+                    "execution",
+                    "exfiltration",
+                    "impact"
+                ])
             ),
         ));
     }
@@ -264,7 +279,14 @@ fn malware(seeded: &mut Seeded) -> Object {
     let mut object = common("malware", seeded);
     object.push(("name", quoted(seeded.word())));
     object.push(("description", quoted(sentence(seeded))));
-    let kind = seeded.one(&["ransomware", "trojan", "backdoor", "bot", "downloader", "remote-access-trojan"]);
+    let kind = seeded.one(&[
+        "ransomware",
+        "trojan",
+        "backdoor",
+        "bot",
+        "downloader",
+        "remote-access-trojan",
+    ]);
     object.push(("malware_types", listed(&[kind.to_owned()])));
     object.push(("is_family", seeded.one(&["true", "false"]).to_owned()));
     if seeded.chance(30) {
@@ -297,7 +319,14 @@ fn attack_pattern(seeded: &mut Seeded) -> Object {
         format!(
             r#"[{{"kill_chain_name":"mitre-{}attack","phase_name":"{}"}}]"#,
             seeded.one(&["", "ics-"]),
-            seeded.one(&["initial-access", "execution", "persistence", "lateral-movement", "collection", "impact"])
+            seeded.one(&[
+                "initial-access",
+                "execution",
+                "persistence",
+                "lateral-movement",
+                "collection",
+                "impact"
+            ])
         ),
     ));
     object.push(("external_references", references(seeded)));
@@ -347,7 +376,14 @@ fn identity(seeded: &mut Seeded) -> Object {
     object.push(("name", quoted(seeded.word())));
     let class = seeded.one(&["organization", "organization", "individual", "class", "system"]);
     object.push(("identity_class", quoted(class)));
-    let sector = seeded.one(&["water", "energy", "government", "healthcare", "transportation", "utilities"]);
+    let sector = seeded.one(&[
+        "water",
+        "energy",
+        "government",
+        "healthcare",
+        "transportation",
+        "utilities",
+    ]);
     object.push(("sectors", listed(&[sector.to_owned()])));
     if seeded.chance(40) {
         let contact = format!("security@{}", seeded.domain());
@@ -372,7 +408,10 @@ fn report(seeded: &mut Seeded) -> Object {
             object.push(("content", quoted(sentence(seeded))));
         }
         "grouping" => object.push(("context", quoted("suspicious-activity"))),
-        _ => object.push(("opinion", quoted(seeded.one(&["agree", "disagree", "strongly-agree", "neutral"])))),
+        _ => object.push((
+            "opinion",
+            quoted(seeded.one(&["agree", "disagree", "strongly-agree", "neutral"])),
+        )),
     }
     let refs: Vec<String> = (0..=seeded.below(4))
         .map(|_| {
@@ -404,12 +443,12 @@ fn fact(seeded: &mut Seeded) -> Object {
         0 => ("ipv4-addr", "value", quoted(seeded.ipv4())),
         1 => ("domain-name", "value", quoted(seeded.domain())),
         2 => ("url", "value", quoted(seeded.url())),
-        3 => ("email-addr", "value", quoted(format!("{}@{}", seeded.word(), seeded.domain()))),
-        4 => (
-            "network-traffic",
-            "dst_ref",
-            quoted(id("ipv4-addr", seeded)),
+        3 => (
+            "email-addr",
+            "value",
+            quoted(format!("{}@{}", seeded.word(), seeded.domain())),
         ),
+        4 => ("network-traffic", "dst_ref", quoted(id("ipv4-addr", seeded))),
         _ => (
             "file",
             "hashes",

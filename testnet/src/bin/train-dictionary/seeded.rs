@@ -4,8 +4,8 @@
 pub(crate) struct Seeded(u64);
 
 const SYLLABLES: [&str; 24] = [
-    "al", "bor", "cen", "dra", "el", "fin", "gor", "ha", "in", "jo", "ka", "lum", "mer", "no", "or", "pal", "qui",
-    "ras", "sen", "tor", "ul", "ven", "wes", "zan",
+    "al", "bor", "cen", "dra", "el", "fin", "gor", "ha", "in", "jo", "ka", "lum", "mer", "no", "or", "pal",
+    "qui", "ras", "sen", "tor", "ul", "ven", "wes", "zan",
 ];
 
 impl Seeded {
@@ -72,7 +72,11 @@ impl Seeded {
             self.below(24),
             self.below(60),
             self.below(60),
-            if self.chance(30) { "000".to_owned() } else { format!("{:03}", self.below(1000)) },
+            if self.chance(30) {
+                "000".to_owned()
+            } else {
+                format!("{:03}", self.below(1000))
+            },
         )
     }
 
@@ -83,20 +87,60 @@ impl Seeded {
 
     pub(crate) fn domain(&mut self) -> String {
         let tops = [
-            "com", "net", "org", "info", "top", "xyz", "ru", "cn", "io", "site", "online", "shop", "duckdns.org", "de",
-            "co.uk", "cfd", "sbs", "icu",
+            "com",
+            "net",
+            "org",
+            "info",
+            "top",
+            "xyz",
+            "ru",
+            "cn",
+            "io",
+            "site",
+            "online",
+            "shop",
+            "duckdns.org",
+            "de",
+            "co.uk",
+            "cfd",
+            "sbs",
+            "icu",
         ];
         let below = match self.below(4) {
-            0 => format!("{}.", self.one(&["www", "mail", "cdn", "login", "update", "api", "vpn"])),
+            0 => format!(
+                "{}.",
+                self.one(&["www", "mail", "cdn", "login", "update", "api", "vpn"])
+            ),
             _ => String::new(),
         };
         format!("{below}{}.{}", self.word(), self.one(&tops))
     }
 
     pub(crate) fn url(&mut self) -> String {
-        let host = if self.chance(40) { self.ipv4() } else { self.domain() };
-        let port = if self.chance(25) { format!(":{}", 1024 + self.below(60_000)) } else { String::new() };
-        let file = self.one(&["", "index.php", "login.html", "bin.sh", "mozi.m", "update.exe", "gate.php?id=1", "i"]);
-        format!("{}://{host}{port}/{}/{file}", self.one(&["http", "http", "https"]), self.word())
+        let host = if self.chance(40) {
+            self.ipv4()
+        } else {
+            self.domain()
+        };
+        let port = if self.chance(25) {
+            format!(":{}", 1024 + self.below(60_000))
+        } else {
+            String::new()
+        };
+        let file = self.one(&[
+            "",
+            "index.php",
+            "login.html",
+            "bin.sh",
+            "mozi.m",
+            "update.exe",
+            "gate.php?id=1",
+            "i",
+        ]);
+        format!(
+            "{}://{host}{port}/{}/{file}",
+            self.one(&["http", "http", "https"]),
+            self.word()
+        )
     }
 }
