@@ -5,6 +5,7 @@
 use std::time::Duration;
 
 use crate::charter::{CharterChain, Member};
+use crate::compress::CompressError;
 use crate::content::Content;
 use crate::identity::keys::{SealingKey, SealingPublic, VerifyingKey};
 use crate::identity::{CommunityId, RecordId};
@@ -284,7 +285,10 @@ impl Whole {
                 }
             }
         };
-        let content = packed.unpack().map_err(|error| error.refusal())?;
+        let content = packed.unpack().map_err(|error| match error {
+            CompressError::UnknownDictionary(_) => Refusal::UnknownDictionary,
+            _ => Refusal::BodyMalformed,
+        })?;
         Ok(Some((content, sealed)))
     }
 }

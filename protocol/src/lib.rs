@@ -5,14 +5,23 @@
 //! are arguments. Everything that is read from a peer is bounded by [`limits`], and everything that
 //! is refused is refused with a reason that can be compared.
 
+pub mod admission;
 pub mod audience;
 pub mod charter;
+pub mod compress;
+pub mod content;
 pub mod frame;
 pub mod heal;
 pub mod identity;
+pub mod json;
 pub mod limits;
 pub mod local;
+pub mod observable;
+pub mod pattern;
 pub mod presence;
 pub mod record;
+pub mod refusal;
+pub mod seal;
+pub mod stix;
 pub mod timestamp;
 pub mod tlp;

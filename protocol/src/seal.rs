@@ -356,7 +356,8 @@ fn cipher(content_key: &[u8; 32]) -> XChaCha20Poly1305 {
 
 /// The packed content as CBOR, then zeroes up to the padded size.
 fn pad(packed: &Packed) -> Zeroizing<Vec<u8>> {
-    let parts = (packed.dictionary, packed.raw_len, minicbor::bytes::ByteSlice::from_bytes(&packed.bytes));
+    let bytes: &minicbor::bytes::ByteSlice = packed.bytes.as_slice().into();
+    let parts = (packed.dictionary, packed.raw_len, bytes);
     let mut padded = Zeroizing::new(minicbor::to_vec(parts).unwrap_or_default());
     let size = padme(padded.len()).max(PADDED_LEAST);
     padded.resize(size, 0);

@@ -202,7 +202,8 @@ impl Worker {
         draft: &Draft<'_>,
     ) -> Result<Vec<u8>, ExchangeError> {
         let content = Content::write(terms.unmarked, terms.floor, &draft.objects);
-        let packed = compress::pack(&content);
+        let invalid = |error: &dyn std::fmt::Display| ExchangeError::Invalid(error.to_string());
+        let packed = compress::pack(&content).map_err(|error| invalid(&error))?;
         let body = match audience {
             Audience::Community => Body::Open(packed),
             Audience::Members(readers) => {
@@ -217,7 +218,7 @@ impl Worker {
                     replaces: None,
                 };
                 let sealed = seal::seal(&packed, &keys, own, &binding, &mut rand::rng());
-                Body::Sealed(sealed.map_err(|error| ExchangeError::Invalid(error.to_string()))?)
+                Body::Sealed(sealed.map_err(|error| invalid(&error))?)
             }
         };
         Ok(body.encode())
