@@ -50,7 +50,12 @@ impl Signed {
             return Err(Refusal::NotDeterministic);
         }
         let id = record::id(community, &parts.protected, &parts.payload);
-        Ok(Self { bytes: bytes.to_vec(), parts, header, id })
+        Ok(Self {
+            bytes: bytes.to_vec(),
+            parts,
+            header,
+            id,
+        })
     }
 
     /// The record's id. It says nothing of the signature.
@@ -75,8 +80,13 @@ impl Signed {
         predecessor: Option<Predecessor>,
         arrival: Arrival,
     ) -> Result<Admitted, Refusal> {
-        let named = charters.find(&self.header.charter).ok_or(Refusal::UnknownCharter)?;
-        let author = named.charter().member(&self.header.author).ok_or(Refusal::UnknownAuthor)?;
+        let named = charters
+            .find(&self.header.charter)
+            .ok_or(Refusal::UnknownCharter)?;
+        let author = named
+            .charter()
+            .member(&self.header.author)
+            .ok_or(Refusal::UnknownAuthor)?;
         let key = self.key_of(author)?;
         if !self.parts.verifies(&record::external(charters.community()), &key) {
             return Err(Refusal::Signature);
@@ -89,12 +99,19 @@ impl Signed {
         }
         self.check_chain(predecessor)?;
         self.check_dates(author, newest.horizon(), arrival)?;
-        Ok(Admitted { bytes: self.bytes, header: self.header, id: self.id })
+        Ok(Admitted {
+            bytes: self.bytes,
+            header: self.header,
+            id: self.id,
+        })
     }
 
     fn key_of(&self, author: &Member) -> Result<VerifyingKey, Refusal> {
         author.lane(self.header.lane).ok_or(Refusal::UnknownAuthor)?;
-        let known = author.signing.iter().find(|signing| signing.key.id() == self.parts.key);
+        let known = author
+            .signing
+            .iter()
+            .find(|signing| signing.key.id() == self.parts.key);
         known.map(|signing| signing.key).ok_or(Refusal::UnknownAuthor)
     }
 
@@ -205,7 +222,9 @@ impl Admitted {
     /// # Errors
     /// [`Refusal`] if the bytes are no header.
     pub fn from_log(bytes: &[u8], community: &CommunityId) -> Result<Self, Refusal> {
-        let Signed { bytes, header, id, .. } = Signed::decode(bytes, community)?;
+        let Signed {
+            bytes, header, id, ..
+        } = Signed::decode(bytes, community)?;
         Ok(Self { bytes, header, id })
     }
 }
@@ -252,25 +271,20 @@ impl Whole {
     ///
     /// # Errors
     /// A [`Refusal`] that is the author's fault, or deferred.
-    pub fn open(
-        self,
-        reader: &Reader,
-        charters: &CharterChain,
-    ) -> Result<Reading, (Box<Self>, Refusal)> {
+    pub fn open(self, reader: &Reader, charters: &CharterChain) -> Result<Reading, (Box<Self>, Refusal)> {
         match self.unseal(reader, charters) {
-            Ok(Some((content, sealed))) => {
-                Ok(Reading::Opened(Opened { admitted: self.admitted, body: self.body, content, sealed }))
-            }
+            Ok(Some((content, sealed))) => Ok(Reading::Opened(Opened {
+                admitted: self.admitted,
+                body: self.body,
+                content,
+                sealed,
+            })),
             Ok(None) => Ok(Reading::Opaque(self)),
             Err(refusal) => Err((Box::new(self), refusal)),
         }
     }
 
-    fn unseal(
-        &self,
-        reader: &Reader,
-        charters: &CharterChain,
-    ) -> Result<Option<(Vec<u8>, bool)>, Refusal> {
+    fn unseal(&self, reader: &Reader, charters: &CharterChain) -> Result<Option<(Vec<u8>, bool)>, Refusal> {
         let header = &self.admitted.header;
         if matches!(header.kind, Kind::Unknown(_)) {
             return Ok(None);
@@ -323,7 +337,10 @@ pub struct Opened {
 impl std::fmt::Debug for Opened {
     /// Names the record, never its content.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Opened").field("id", &self.admitted.id).field("sealed", &self.sealed).finish()
+        f.debug_struct("Opened")
+            .field("id", &self.admitted.id)
+            .field("sealed", &self.sealed)
+            .finish()
     }
 }
 
@@ -374,7 +391,9 @@ impl Opened {
     /// [`Refusal::Content`], [`Refusal::Object`].
     pub fn object_at(&self, index: usize) -> Result<Option<(Tlp, &str)>, Refusal> {
         let content = Content::read(&self.content).map_err(|_| Refusal::Content)?;
-        let Some(raw) = content.objects.get(index) else { return Ok(None) };
+        let Some(raw) = content.objects.get(index) else {
+            return Ok(None);
+        };
         let object = Object::parse(raw).map_err(|reason| Refusal::Object { index, reason })?;
         Ok(Some((object.tlp(content.unmarked, content.floor), raw)))
     }

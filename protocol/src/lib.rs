@@ -25,3 +25,6 @@ pub mod seal;
 pub mod stix;
 pub mod timestamp;
 pub mod tlp;
+
+#[cfg(test)]
+mod league;

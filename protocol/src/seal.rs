@@ -54,7 +54,15 @@ pub struct Binding<'a> {
 impl Binding<'_> {
     /// Associated data of the body and of every wrap.
     fn associated_data(&self) -> Vec<u8> {
-        let parts = (LAYOUT, self.community, self.author, self.kind, self.created, self.expires, self.replaces);
+        let parts = (
+            LAYOUT,
+            self.community,
+            self.author,
+            self.kind,
+            self.created,
+            self.expires,
+            self.replaces,
+        );
         minicbor::to_vec(parts).unwrap_or_default()
     }
 
@@ -143,7 +151,11 @@ impl Body {
             (SUITE_OPEN | SUITE_X25519, _) => return Err(Refusal::BodyMalformed),
             _ => return Err(Refusal::UnknownSuite),
         };
-        if body.encode() == bytes { Ok(body) } else { Err(Refusal::BodyMalformed) }
+        if body.encode() == bytes {
+            Ok(body)
+        } else {
+            Err(Refusal::BodyMalformed)
+        }
     }
 }
 
@@ -151,14 +163,24 @@ impl SealedBody {
     fn decode(decoder: &mut Decoder<'_>) -> Result<Self, Refusal> {
         let commitment = fixed(decoder)?;
         let nonce = fixed(decoder)?;
-        let count = decoder.array().map_err(malformed)?.ok_or(Refusal::BodyMalformed)?;
+        let count = decoder
+            .array()
+            .map_err(malformed)?
+            .ok_or(Refusal::BodyMalformed)?;
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         if !count.is_power_of_two() || count > limits::STANZAS {
             return Err(Refusal::BodyMalformed);
         }
-        let stanzas = (0..count).map(|_| decoder.decode().map_err(malformed)).collect::<Result<_, _>>()?;
+        let stanzas = (0..count)
+            .map(|_| decoder.decode().map_err(malformed))
+            .collect::<Result<_, _>>()?;
         let ciphertext = decoder.bytes().map_err(malformed)?.to_vec();
-        Ok(Self { commitment, nonce, stanzas, ciphertext })
+        Ok(Self {
+            commitment,
+            nonce,
+            stanzas,
+            ciphertext,
+        })
     }
 
     /// How many stanzas it shows: at least the readers, and a power of two.
@@ -178,14 +200,19 @@ impl SealedBody {
         author: &[SealingPublic],
         binding: &Binding<'_>,
     ) -> Result<Option<Packed>, Refusal> {
-        let Some((key, stanza)) = self.find_stanza(reader, author)? else { return Ok(None) };
+        let Some((key, stanza)) = self.find_stanza(reader, author)? else {
+            return Ok(None);
+        };
         let content_key = self.unwrap(key, stanza, binding)?;
         let commitment = commit(&content_key, &self.nonce);
         if !bool::from(commitment.ct_eq(&self.commitment)) {
             return Err(Refusal::Commitment);
         }
         let data = binding.associated_data();
-        let message = Payload { msg: &self.ciphertext, aad: &data };
+        let message = Payload {
+            msg: &self.ciphertext,
+            aad: &data,
+        };
         let padded = cipher(&content_key).decrypt(&XNonce::from(self.nonce), message);
         let padded = Zeroizing::new(padded.map_err(|_| Refusal::Decryption)?);
         unpad(&padded).map(Some)
@@ -218,8 +245,8 @@ impl SealedBody {
     ) -> Result<Zeroizing<[u8; 32]>, Refusal> {
         let secret = <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(key.to_bytes().as_slice())
             .map_err(|_| Refusal::Stanza)?;
-        let enc = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(&stanza.enc)
-            .map_err(|_| Refusal::Stanza)?;
+        let enc =
+            <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(&stanza.enc).map_err(|_| Refusal::Stanza)?;
         let data = wrap_data(binding, &self.nonce);
         let opened = hpke::single_shot_open::<HpkeAead, HpkeKdf, X25519HkdfSha256>(
             &OpModeR::Base,
@@ -230,7 +257,11 @@ impl SealedBody {
             &data,
         );
         let opened = Zeroizing::new(opened.map_err(|_| Refusal::Stanza)?);
-        opened.as_slice().try_into().map(Zeroizing::new).map_err(|_| Refusal::Stanza)
+        opened
+            .as_slice()
+            .try_into()
+            .map(Zeroizing::new)
+            .map_err(|_| Refusal::Stanza)
     }
 }
 
@@ -264,10 +295,19 @@ pub fn seal(
     let stanzas = stanzas(&content_key, &nonce, readers, author, binding, rng)?;
     let padded = pad(packed);
     let data = binding.associated_data();
-    let message = Payload { msg: &padded, aad: &data };
-    let ciphertext =
-        cipher(&content_key).encrypt(&XNonce::from(nonce), message).map_err(|_| SealError::Cipher)?;
-    Ok(SealedBody { commitment: commit(&content_key, &nonce), nonce, stanzas, ciphertext })
+    let message = Payload {
+        msg: &padded,
+        aad: &data,
+    };
+    let ciphertext = cipher(&content_key)
+        .encrypt(&XNonce::from(nonce), message)
+        .map_err(|_| SealError::Cipher)?;
+    Ok(SealedBody {
+        commitment: commit(&content_key, &nonce),
+        nonce,
+        stanzas,
+        ciphertext,
+    })
 }
 
 fn stanzas(
@@ -288,7 +328,14 @@ fn stanzas(
     }
     let mut stanzas = Vec::with_capacity(count);
     for reader in &readers {
-        stanzas.push(wrap(content_key, nonce, reader, hint(author, reader, nonce), binding, rng)?);
+        stanzas.push(wrap(
+            content_key,
+            nonce,
+            reader,
+            hint(author, reader, nonce),
+            binding,
+            rng,
+        )?);
     }
     for _ in readers.len()..count {
         // A real seal to a key nobody keeps: random bytes could be told from curve points.
@@ -309,8 +356,8 @@ fn wrap(
     binding: &Binding<'_>,
     rng: &mut impl CryptoRng,
 ) -> Result<Stanza, SealError> {
-    let public = <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(reader.as_bytes())
-        .map_err(|_| SealError::Cipher)?;
+    let public =
+        <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(reader.as_bytes()).map_err(|_| SealError::Cipher)?;
     let data = wrap_data(binding, nonce);
     let (enc, wrapped) = hpke::single_shot_seal_with_rng::<HpkeAead, HpkeKdf, X25519HkdfSha256>(
         &OpModeS::Base,
@@ -321,7 +368,11 @@ fn wrap(
         rng,
     )
     .map_err(|_| SealError::Cipher)?;
-    let enc = enc.to_bytes().as_slice().try_into().map_err(|_| SealError::Cipher)?;
+    let enc = enc
+        .to_bytes()
+        .as_slice()
+        .try_into()
+        .map_err(|_| SealError::Cipher)?;
     let wrapped = wrapped.try_into().map_err(|_| SealError::Cipher)?;
     Ok(Stanza { hint, enc, wrapped })
 }
@@ -373,7 +424,11 @@ fn unpad(padded: &[u8]) -> Result<Packed, Refusal> {
     let raw_len = decoder.u32().map_err(malformed)?;
     let bytes = decoder.bytes().map_err(malformed)?.to_vec();
     let rest = padded.get(decoder.position()..).unwrap_or_default();
-    let packed = Packed { dictionary, raw_len, bytes };
+    let packed = Packed {
+        dictionary,
+        raw_len,
+        bytes,
+    };
     if rest.iter().all(|b| *b == 0) && pad(&packed).as_slice() == padded {
         Ok(packed)
     } else {
@@ -407,7 +462,11 @@ fn malformed(_: minicbor::decode::Error) -> Refusal {
 }
 
 fn fixed<const N: usize>(decoder: &mut Decoder<'_>) -> Result<[u8; N], Refusal> {
-    decoder.bytes().map_err(malformed)?.try_into().map_err(|_| Refusal::BodyMalformed)
+    decoder
+        .bytes()
+        .map_err(malformed)?
+        .try_into()
+        .map_err(|_| Refusal::BodyMalformed)
 }
 
 #[cfg(test)]

@@ -1,1 +1,243 @@
+use super::chain::Offered;
+use super::join::{Invite, JoinError, Request};
+use super::*;
+use crate::identity::RecordId;
+use crate::league::{Org, community, first_charter, signed, successor};
 
+fn orgs() -> (Org, Org, Org) {
+    (Org::new("port-city"), Org::new("acme-water"), Org::new("st-mary"))
+}
+
+#[test]
+fn a_charter_reads_back_and_its_chain_verifies_from_the_community_id() {
+    let (city, water, _) = orgs();
+    let mut charters = community(&city, &[]);
+    let mut next = successor(&charters);
+    next.members.push(water.listed());
+    next.members.sort_by(|a, b| a.handle.cmp(&b.handle));
+    assert_eq!(charters.offer(signed(next, &[&city])), Ok(Offered::Adopted));
+    let read = CharterChain::read(charters.community(), &charters.encode()).unwrap();
+    assert_eq!(read.newest(), charters.newest());
+    assert!(read.charter().member(&water.handle).is_some());
+    let other = community(&water, &[]);
+    assert_eq!(
+        CharterChain::read(other.community(), &charters.encode()).unwrap_err(),
+        CharterError::OtherCommunity
+    );
+}
+
+#[test]
+fn a_successor_needs_more_than_half_of_the_stewards_before_it() {
+    let (city, water, mary) = orgs();
+    let first = first_charter(&[&city, &water, &mary], &[&city, &water, &mary], 2);
+    let mut charters = CharterChain::found(signed(first, &[&city, &water])).unwrap();
+    // Mary would like to decide alone from now on.
+    let mut coup = successor(&charters);
+    coup.stewards = vec![mary.handle.clone()];
+    coup.threshold = 1;
+    let lacking = CharterError::Signatures { valid: 1, needed: 2 };
+    assert_eq!(
+        charters.offer(signed(coup.clone(), &[&mary])),
+        Err(lacking.clone())
+    );
+    // The same steward twice, under another's name, or a stranger, adds nothing.
+    let mut twice = signed(coup.clone(), &[&mary]);
+    twice.endorse(&city.handle, &mary.signing);
+    assert_eq!(
+        charters.offer(twice).unwrap_err(),
+        CharterError::Signatures { valid: 0, needed: 2 }
+    );
+    let stranger = Org::new("stranger");
+    assert_eq!(
+        charters.offer(signed(coup.clone(), &[&mary, &stranger])),
+        Err(lacking)
+    );
+    assert_eq!(
+        charters.offer(signed(coup, &[&mary, &city])),
+        Ok(Offered::Adopted)
+    );
+}
+
+#[test]
+fn a_recovery_key_stands_in_for_one_absent_steward_only() {
+    let (city, water, mary) = orgs();
+    let offline = SigningKey::generate(&mut rand::rng());
+    let mut first = first_charter(&[&city, &water, &mary], &[&city, &water, &mary], 2);
+    first.recovery = vec![offline.verifying_key()];
+    let charters = CharterChain::found(signed(first, &[&city, &water])).unwrap();
+    let mut alone = signed(successor(&charters), &[]);
+    alone.endorse_with_recovery(&offline);
+    assert_eq!(
+        charters.clone().offer(alone).unwrap_err(),
+        CharterError::Signatures { valid: 1, needed: 2 }
+    );
+    let mut helped = signed(successor(&charters), &[&city]);
+    helped.endorse_with_recovery(&offline);
+    assert_eq!(charters.clone().offer(helped), Ok(Offered::Adopted));
+}
+
+#[test]
+fn no_charter_takes_back_a_listing_or_an_ending() {
+    let (city, water, mary) = orgs();
+    let mut charters = community(&city, &[&water, &mary]);
+    let mut gone = successor(&charters);
+    gone.members.retain(|member| member.handle != water.handle);
+    assert_eq!(
+        charters.offer(signed(gone, &[&city])).unwrap_err(),
+        CharterError::History("a member's listing")
+    );
+    let last = LastAccepted {
+        lane: 0,
+        epoch: 0,
+        seq: 5,
+        id: RecordId([5; 32]),
+    };
+    let end = |charter: &mut Charter, closing: Option<Vec<LastAccepted>>| {
+        let member = charter
+            .members
+            .iter_mut()
+            .find(|member| member.handle == water.handle);
+        member.unwrap().ended = closing;
+    };
+    let mut ended = successor(&charters);
+    end(&mut ended, Some(vec![last]));
+    assert_eq!(charters.offer(signed(ended, &[&city])), Ok(Offered::Adopted));
+    for reopened in [None, Some(vec![LastAccepted { seq: 6, ..last }])] {
+        let mut next = successor(&charters);
+        end(&mut next, reopened);
+        assert_eq!(
+            charters.offer(signed(next, &[&city])).unwrap_err(),
+            CharterError::History("an ended membership")
+        );
+    }
+    let mut narrower = successor(&charters);
+    end(
+        &mut narrower,
+        Some(vec![LastAccepted {
+            seq: 4,
+            id: RecordId([4; 32]),
+            ..last
+        }]),
+    );
+    assert_eq!(charters.offer(signed(narrower, &[&city])), Ok(Offered::Adopted));
+}
+
+#[test]
+fn a_fork_freezes_membership_until_one_charter_names_both_sides() {
+    let (city, water, mary) = orgs();
+    let mut charters = community(&city, &[]);
+    let with = |charters: &CharterChain, org: &Org| {
+        let mut next = successor(charters);
+        next.members.push(org.listed());
+        next.members.sort_by(|a, b| a.handle.cmp(&b.handle));
+        next
+    };
+    let left = signed(with(&charters, &water), &[&city]);
+    let right = signed(with(&charters, &mary), &[&city]);
+    let sides = [left.hash(), right.hash()];
+    assert_eq!(charters.offer(left), Ok(Offered::Adopted));
+    assert_eq!(charters.offer(right), Ok(Offered::Sibling));
+    assert!(charters.fork_open());
+    assert!(charters.charter().member(&mary.handle).is_none());
+    let one_sided = signed(with(&charters, &mary), &[&city]);
+    assert_eq!(charters.offer(one_sided), Err(CharterError::ForkOpen));
+    let mut joint = with(&charters, &mary);
+    joint.parents = sides.to_vec();
+    joint.parents.sort();
+    assert_eq!(charters.offer(signed(joint, &[&city])), Ok(Offered::Adopted));
+    assert!(!charters.fork_open());
+}
+
+#[test]
+fn what_is_not_well_formed_is_not_even_issued() {
+    let (city, water, _) = orgs();
+    let first = first_charter(&[&city, &water], &[&city, &water], 1);
+    assert!(
+        matches!(SignedCharter::issue(first), Err(CharterError::Form(_))),
+        "half is not more than half"
+    );
+    let mut shared = first_charter(&[&city, &water], &[&city], 1);
+    let node = shared.members[0].lanes[0].node;
+    shared.members[1].lanes[0].node = node;
+    assert_eq!(
+        SignedCharter::issue(shared).unwrap_err(),
+        CharterError::Form("a node is listed twice")
+    );
+}
+
+#[test]
+fn a_request_is_bound_to_its_keys_and_a_swapped_one_shows() {
+    let (_, water, mary) = orgs();
+    let file = water.request().write(&water.signing);
+    let read = Request::read(&file).unwrap();
+    assert_eq!(read, water.request());
+    assert_ne!(read.fingerprint(), mary.request().fingerprint());
+    // Mary signs a request that lists the water company's keys.
+    assert_eq!(
+        Request::read(&water.request().write(&mary.signing)),
+        Err(JoinError::Signature)
+    );
+    assert!(
+        read.fingerprint()
+            .is_spelt(&read.fingerprint().to_string().to_lowercase().replace('-', " "))
+    );
+    assert!(matches!(Request::read("hello"), Err(JoinError::Malformed(_))));
+}
+
+#[test]
+fn an_invite_carries_the_chain() {
+    let (city, water, _) = orgs();
+    let charters = community(&city, &[&water]);
+    let invite = Invite {
+        community: *charters.community(),
+        charters: charters.encode(),
+    };
+    let (_, read) = Invite::read(&invite.write()).unwrap();
+    assert_eq!(read.newest(), charters.newest());
+    let forged = Invite {
+        community: crate::identity::CommunityId([1; 32]),
+        ..invite
+    };
+    assert_eq!(
+        Invite::read(&forged.write()).unwrap_err(),
+        JoinError::Charter(CharterError::OtherCommunity)
+    );
+}
+
+#[test]
+fn an_ending_covers_what_came_before_it_and_nothing_else() {
+    let last = LastAccepted {
+        lane: 0,
+        epoch: 1,
+        seq: 5,
+        id: RecordId([5; 32]),
+    };
+    assert!(last.covers(0, 99, &RecordId([1; 32])));
+    assert!(last.covers(1, 4, &RecordId([1; 32])));
+    assert!(last.covers(1, 5, &RecordId([5; 32])));
+    assert!(
+        !last.covers(1, 5, &RecordId([6; 32])),
+        "another record in the last one's place"
+    );
+    assert!(!last.covers(1, 6, &RecordId([6; 32])));
+    assert!(!last.covers(2, 1, &RecordId([6; 32])));
+}
+
+proptest::proptest! {
+    #[test]
+    fn no_bytes_make_a_charter_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..400)) {
+        drop(SignedCharter::decode(&bytes));
+    }
+
+    #[test]
+    fn a_spoiled_charter_is_refused(at in 0usize..10_000, flip in 1u8..=255) {
+        let (city, water, _) = orgs();
+        let charters = community(&city, &[&water]);
+        let mut bytes = charters.newest().encode();
+        let at = at % bytes.len();
+        bytes[at] ^= flip;
+        // Either it is no charter, or its signatures no longer hold, or it founds another community.
+        let found = SignedCharter::decode(&bytes).and_then(CharterChain::found);
+        proptest::prop_assert!(found.is_err() || found.unwrap().community() != charters.community());
+    }
+}
