@@ -1,1 +1,3 @@
 //! x
+pub mod keystore;
+pub mod store;
