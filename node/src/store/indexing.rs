@@ -1,0 +1,332 @@
+//! Turns entries into changes of the index: the one place that decides what an entry means there,
+//! for commits and for replays alike.
+
+use std::collections::HashMap;
+
+use hanse_protocol::identity::{CommunityId, RecordId};
+use hanse_protocol::limits;
+
+use super::catalogue::{self, AuthorTag, Fields, FrameRow, Keyspace, RecordRow, Tags, key, meta};
+use super::entry::{AuditEntry, BodyEntry, BodyState, Entry, Position, RecordEntry};
+use super::facts::RecordFacts;
+use super::index::{Batch, Index, IndexError, Reflects};
+use super::log::Span;
+
+/// Head of the audit log: how many lines, and the hash of the last.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct AuditHead {
+    /// Number of lines, which is also the last line's number.
+    pub lines: u64,
+    /// [`AuditEntry::hash`] of the last line; zero if there is none.
+    pub hash: [u8; 32],
+}
+
+impl AuditHead {
+    /// Numbers and chains a new line.
+    pub(crate) fn chain(&mut self, line: &mut AuditEntry) {
+        line.seq = self.lines.saturating_add(1);
+        line.previous = self.hash;
+        self.follow(line);
+    }
+
+    /// Takes a line from the log as the newest.
+    fn follow(&mut self, line: &AuditEntry) {
+        *self = Self {
+            lines: line.seq,
+            hash: line.hash(),
+        };
+    }
+
+    fn encode(self) -> Vec<u8> {
+        key(&[&self.lines.to_be_bytes(), &self.hash])
+    }
+
+    pub(crate) fn load(index: &dyn Index) -> Result<Self, IndexError> {
+        let Some(bytes) = index.get(Keyspace::Meta, meta::AUDIT)? else {
+            return Ok(Self::default());
+        };
+        let mut fields = Fields(&bytes);
+        Ok(Self {
+            lines: fields.u64()?,
+            hash: fields.take()?,
+        })
+    }
+}
+
+/// How much the index knows of.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) records: u64,
+    pub(crate) objects: u64,
+}
+
+impl Tally {
+    fn encode(self) -> Vec<u8> {
+        key(&[&self.records.to_be_bytes(), &self.objects.to_be_bytes()])
+    }
+
+    pub(crate) fn load(index: &dyn Index) -> Result<Self, IndexError> {
+        let Some(bytes) = index.get(Keyspace::Meta, meta::TALLY)? else {
+            return Ok(Self::default());
+        };
+        let mut fields = Fields(&bytes);
+        Ok(Self {
+            records: fields.u64()?,
+            objects: fields.u64()?,
+        })
+    }
+}
+
+/// What became of an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    Indexed,
+    /// A record without facts: in the log, but not findable.
+    Underived,
+    /// A body whose header the index does not know.
+    Orphan,
+}
+
+/// Changes gathered from entries, to be applied in one step.
+pub(crate) struct Updates<'a> {
+    tags: &'a Tags,
+    index: &'a dyn Index,
+    batch: Batch,
+    /// Rows changed by this batch, since the index does not show them yet.
+    rows: HashMap<RecordId, RecordRow>,
+    tally: Tally,
+    audit: AuditHead,
+    reflects: Option<Reflects>,
+    audited: bool,
+}
+
+impl<'a> Updates<'a> {
+    /// Starts gathering where the index stands.
+    pub(crate) fn new(tags: &'a Tags, index: &'a dyn Index) -> Result<Self, IndexError> {
+        Ok(Self {
+            tags,
+            index,
+            batch: Batch::default(),
+            rows: HashMap::new(),
+            tally: Tally::load(index)?,
+            audit: AuditHead::load(index)?,
+            reflects: None,
+            audited: false,
+        })
+    }
+
+    /// Number of changes gathered.
+    pub(crate) fn len(&self) -> usize {
+        self.batch.len()
+    }
+
+    /// Begins a frame: what follows until the next call are its entries.
+    pub(crate) fn frame(&mut self, span: Span, first: Position, count: u32) {
+        let row = FrameRow { span, count };
+        self.batch
+            .put(Keyspace::Frames, first.0.to_be_bytes(), row.encode());
+        self.reflects = Some(Reflects {
+            next: first.plus(u64::from(count)),
+            segment: span.segment,
+            offset: span.end(),
+        });
+        self.audited = false;
+    }
+
+    /// The row of a record, as it will be.
+    pub(crate) fn row(&self, id: &RecordId) -> Result<Option<RecordRow>, IndexError> {
+        if let Some(row) = self.rows.get(id) {
+            return Ok(Some(*row));
+        }
+        let found = self.index.get(Keyspace::Records, id.as_bytes())?;
+        found.map(|bytes| RecordRow::decode(&bytes)).transpose()
+    }
+
+    /// Gathers what an entry changes.
+    pub(crate) fn entry(
+        &mut self,
+        position: Position,
+        entry: &Entry,
+        facts: Option<&RecordFacts>,
+    ) -> Result<Outcome, IndexError> {
+        let at = position.0.to_be_bytes();
+        match entry {
+            Entry::Record(record) => return self.record(position, record, facts),
+            Entry::Body(body) => return self.body(position, body, facts),
+            Entry::Charter(charter) => {
+                let version = charter.version.to_be_bytes();
+                let key = key(&[charter.community.as_bytes(), &version, &at]);
+                self.batch.put(Keyspace::Charters, key, []);
+            }
+            Entry::Audit(line) => {
+                if !self.audited {
+                    self.audited = true;
+                    self.batch.put(Keyspace::Audit, line.seq.to_be_bytes(), at);
+                }
+                self.audit.follow(line);
+            }
+            Entry::Note(note) => self.batch.put(Keyspace::Notes, self.tags.note(&note.kind), at),
+        }
+        Ok(Outcome::Indexed)
+    }
+
+    fn record(
+        &mut self,
+        position: Position,
+        record: &RecordEntry,
+        facts: Option<&RecordFacts>,
+    ) -> Result<Outcome, IndexError> {
+        let Some(facts) = facts else {
+            return Ok(Outcome::Underived);
+        };
+        if let Some(row) = self.row(&record.id)? {
+            // The header came twice; its body may still be news.
+            if record.body.is_some() {
+                self.arrive(
+                    position,
+                    &record.community,
+                    &record.id,
+                    row,
+                    record.state,
+                    Some(facts),
+                );
+            }
+            return Ok(Outcome::Indexed);
+        }
+        let row = RecordRow {
+            header: position,
+            body: record.body.is_some().then_some(position),
+            created: facts.created,
+            state: record.state,
+        };
+        let (at, id) = (position.0.to_be_bytes(), record.id.as_bytes());
+        let community = self.tags.community(&record.community);
+        let author = self.tags.author(&record.community, &facts.author);
+        let chain = catalogue::chain_seq(author, facts.lane, facts.epoch, facts.seq);
+        self.put_row(&record.id, row);
+        self.batch.put(
+            Keyspace::Timeline,
+            catalogue::timeline(community, facts.created, &record.id),
+            at,
+        );
+        self.batch.put(Keyspace::Chain, key(&[&chain, id]), at);
+        if record.state == BodyState::Awaited {
+            let created = catalogue::millis(facts.created);
+            self.batch.put(Keyspace::Awaited, key(&[&community, id]), created);
+        }
+        if record.state == BodyState::Readable {
+            self.objects(position, author, facts, true);
+        }
+        self.tally.records = self.tally.records.saturating_add(1);
+        Ok(Outcome::Indexed)
+    }
+
+    fn body(
+        &mut self,
+        position: Position,
+        body: &BodyEntry,
+        facts: Option<&RecordFacts>,
+    ) -> Result<Outcome, IndexError> {
+        let Some(row) = self.row(&body.id)? else {
+            return Ok(Outcome::Orphan);
+        };
+        if facts.is_none() && body.state == BodyState::Readable {
+            return Ok(Outcome::Underived);
+        }
+        self.arrive(position, &body.community, &body.id, row, body.state, facts);
+        Ok(Outcome::Indexed)
+    }
+
+    /// A body came or went. The first readable body stands, and gone is gone.
+    fn arrive(
+        &mut self,
+        position: Position,
+        community: &CommunityId,
+        id: &RecordId,
+        row: RecordRow,
+        state: BodyState,
+        facts: Option<&RecordFacts>,
+    ) {
+        let gone = state == BodyState::Gone;
+        if row.state == BodyState::Gone || (row.state == BodyState::Readable && !gone) {
+            return;
+        }
+        let awaited = key(&[&self.tags.community(community), id.as_bytes()]);
+        self.batch.remove(Keyspace::Awaited, awaited);
+        if let Some(facts) = facts {
+            let author = self.tags.author(community, &facts.author);
+            match (row.state, row.body) {
+                (BodyState::Readable, Some(old)) => self.objects(old, author, facts, false),
+                _ if state == BodyState::Readable => self.objects(position, author, facts, true),
+                _ => {}
+            }
+        }
+        let body = (!gone).then_some(position);
+        self.put_row(id, RecordRow { body, state, ..row });
+    }
+
+    fn put_row(&mut self, id: &RecordId, row: RecordRow) {
+        self.batch.put(Keyspace::Records, *id.as_bytes(), row.encode());
+        self.rows.insert(*id, row);
+    }
+
+    /// Enters the objects of a body that came at `position`, or takes them out again.
+    fn objects(&mut self, position: Position, author: AuthorTag, facts: &RecordFacts, enter: bool) {
+        let mut change = |keyspace, key: Vec<u8>, value: &[u8]| {
+            if enter {
+                self.batch.put(keyspace, key, value);
+            } else {
+                self.batch.remove(keyspace, key);
+            }
+        };
+        let mut count = 0u64;
+        for (number, object) in (0u16..).zip(facts.objects.iter().take(limits::OBJECTS)) {
+            let tag = self.tags.object(&object.object_id);
+            let place = catalogue::object(tag, object.version, position, number);
+            change(Keyspace::Objects, place, &author.0);
+            for observable in object.observables.iter().take(limits::OBSERVABLES) {
+                let tag = self.tags.observable(observable);
+                change(
+                    Keyspace::Observables,
+                    catalogue::observable(tag, position, number),
+                    &[],
+                );
+            }
+            count += 1;
+        }
+        let objects = self.tally.objects;
+        self.tally.objects = if enter {
+            objects.saturating_add(count)
+        } else {
+            objects.saturating_sub(count)
+        };
+    }
+
+    /// Gathers a change of the keyspace `meta`.
+    pub(crate) fn note_meta(&mut self, key: &[u8], value: Vec<u8>) {
+        self.batch.put(Keyspace::Meta, key, value);
+    }
+
+    /// Never lets the audit log fall back behind `floor`: lines up to it were given out.
+    pub(crate) fn raise_audit(&mut self, floor: AuditHead) {
+        if floor.lines > self.audit.lines {
+            self.audit = floor;
+        }
+    }
+
+    /// Applies what was gathered, together with how far into the log it reaches.
+    pub(crate) fn apply(&mut self, reflects: Option<Reflects>) -> Result<(), IndexError> {
+        let Some(reflects) = reflects.or(self.reflects) else {
+            return Ok(());
+        };
+        if self.batch.is_empty() {
+            return Ok(());
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        batch.put(Keyspace::Meta, meta::TALLY, self.tally.encode());
+        batch.put(Keyspace::Meta, meta::AUDIT, self.audit.encode());
+        self.index.apply(batch, reflects)?;
+        self.rows.clear();
+        Ok(())
+    }
+}

@@ -1,0 +1,397 @@
+//! Opening a log: which segments there are and whose, then a walk over the end of it that tells
+//! what is whole, what a power cut tore, and what has rotted since.
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+
+use super::frame::{Frame, TAG};
+use super::scan::{Walk, Window, walk};
+use super::segment::{self, HEADER, Header, Read};
+use super::{Extent, Files, Log, LogError, LogSetup, Span, create_segment, key_check, new_store_id};
+use crate::store::disk::{Disk, DiskFile};
+use crate::store::entry::Position;
+
+/// Most files of cut-off bytes kept beside the segments; the oldest go first.
+const TORN_FILES: usize = 16;
+
+/// A log whose segments are known but not yet walked.
+pub(crate) struct Unscanned {
+    files: Arc<Files>,
+    segments: Vec<Segment>,
+    segment_size: u32,
+    found: Found,
+}
+
+struct Segment {
+    number: u32,
+    header: Option<Header>,
+}
+
+/// What was found beside whole frames.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    /// Cut off the end; the bytes are kept in a file beside.
+    pub(crate) torn: Option<Span>,
+    /// Rotten stretches, left where they are.
+    pub(crate) corrupt: Vec<Span>,
+    /// Numbers missing between the first segment and the last.
+    pub(crate) missing: Vec<u32>,
+}
+
+impl Unscanned {
+    /// Reads the headers of all segments; an empty folder gets a first one.
+    pub(crate) fn open(setup: LogSetup) -> Result<Self, LogError> {
+        let LogSetup {
+            disk,
+            folder,
+            key,
+            segment_size,
+        } = setup;
+        let failed = |source| LogError::Io {
+            path: folder.clone(),
+            source,
+        };
+        disk.create_folder(&folder).map_err(failed)?;
+        let names = disk.list(&folder).map_err(failed)?;
+        let mut numbers: Vec<u32> = names.iter().filter_map(|n| segment::file_number(n)).collect();
+        numbers.sort_unstable();
+
+        let mut found = Found::default();
+        let mut segments = Vec::with_capacity(numbers.len());
+        for number in numbers.iter().copied() {
+            let last = numbers.last() == Some(&number);
+            let header = match read_header(&*disk, &folder, number)? {
+                (Read::Newer(format), _) => {
+                    return Err(LogError::Newer {
+                        segment: number,
+                        format,
+                    });
+                }
+                (Read::Good(header), _) => Some(header),
+                (Read::Bad, size) if last && size <= HEADER as u64 => {
+                    found.torn = Some(set_aside(&*disk, &folder, number, size)?);
+                    continue;
+                }
+                (Read::Bad, _) => {
+                    found.corrupt.push(Span {
+                        segment: number,
+                        offset: 0,
+                        length: HEADER as u32,
+                    });
+                    None
+                }
+            };
+            segments.push(Segment { number, header });
+        }
+        let store = match segments.iter().find_map(|s| s.header.as_ref()) {
+            Some(header) => header.store,
+            None if segments.is_empty() => {
+                let header = first_header(&key)?;
+                create_segment(&*disk, &folder, &header)?;
+                let store = header.store;
+                segments.push(Segment {
+                    number: header.segment,
+                    header: Some(header),
+                });
+                store
+            }
+            None => return Err(LogError::Headless),
+        };
+        check_headers(&segments, &store, &key)?;
+        found.missing = missing(&segments);
+        let files = Arc::new(Files::new(disk, folder, key, store));
+        Ok(Self {
+            files,
+            segments,
+            segment_size,
+            found,
+        })
+    }
+
+    /// What readers need.
+    pub(crate) fn files(&self) -> &Arc<Files> {
+        &self.files
+    }
+
+    /// Numbers of the first and the last segment.
+    pub(crate) fn bounds(&self) -> (u32, u32) {
+        let first = self.segments.first().map_or(1, |s| s.number);
+        (first, self.segments.last().map_or(first, |s| s.number))
+    }
+
+    /// Bytes in the segments from number `start` on.
+    pub(crate) fn bytes(&self, start: u32) -> Result<u64, LogError> {
+        let mut bytes = 0;
+        for segment in self.segments.iter().filter(|s| s.number >= start) {
+            bytes += self.open_segment(segment.number)?.1;
+        }
+        Ok(bytes)
+    }
+
+    /// Walks the segments from number `start` on. Frames from `from` (segment, offset) on are
+    /// decrypted and given to `visit`, those before are held against their checksum and chain
+    /// only. Nothing is written.
+    pub(crate) fn walk<E: From<LogError>>(
+        &self,
+        start: u32,
+        from: (u32, u32),
+        mut visit: impl FnMut(Span, Frame) -> Result<(), E>,
+    ) -> Result<Walked, E> {
+        let (_, last) = self.bounds();
+        let mut walked = Walked {
+            found: self.found.clone(),
+            ..Walked::default()
+        };
+        for segment in self.segments.iter().filter(|s| s.number >= start) {
+            if let Some(header) = &segment.header {
+                walked.next = walked.next.max(header.first);
+                walked.meet(segment.number, header.last_tag)?;
+            }
+            self.walk_segment(segment, from, &mut walked, &mut visit)?;
+            if let Some(tail) = walked.tail.take_if(|_| segment.number != last) {
+                // A whole segment follows, so this end was once synced.
+                walked.found.corrupt.push(tail);
+                walked.last_tag = None;
+            }
+        }
+        Ok(walked)
+    }
+
+    fn walk_segment<E: From<LogError>>(
+        &self,
+        segment: &Segment,
+        from: (u32, u32),
+        walked: &mut Walked,
+        visit: &mut impl FnMut(Span, Frame) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let number = segment.number;
+        let (file, _) = self.open_segment(number)?;
+        let failed = |e| Failed::Log(self.files.io(number, e));
+        let mut window = Window::new(&*file).map_err(|e| self.files.io(number, e))?;
+        if segment.header.is_none() {
+            walked.last_tag = None;
+        }
+        let files = &self.files;
+        let Walk { holes, tail, end } = walk(&mut window, number, HEADER as u32, |span, sealed, joined| {
+            if joined && walked.last_tag.is_some_and(|tag| tag != sealed.previous) {
+                return Err(Failed::Log(LogError::Tampered(span)));
+            }
+            walked.last_tag = Some(sealed.tag);
+            if (span.segment, span.offset) < from {
+                return Ok(());
+            }
+            let (frame, _) = files.open(span, sealed).map_err(Failed::Log)?;
+            if frame.first < walked.next {
+                return Err(Failed::Log(LogError::Tampered(span)));
+            }
+            walked.next = frame.last().next();
+            visit(span, frame).map_err(Failed::Caller)
+        })
+        .map_err(|e| match e {
+            Failed::Io(e) => failed(e),
+            other => other,
+        })
+        .map_err(Failed::into_caller)?;
+        walked.found.corrupt.extend(holes);
+        walked.tail = tail;
+        walked.end = (number, end);
+        Ok(())
+    }
+
+    fn open_segment(&self, number: u32) -> Result<(Box<dyn DiskFile>, u64), LogError> {
+        let failed = |e| self.files.io(number, e);
+        let file = self.files.disk.open(&self.files.path(number)).map_err(failed)?;
+        let size = file.size().map_err(failed)?;
+        if size > u64::from(u32::MAX) {
+            // No segment of ours grows so large.
+            return Err(LogError::Foreign(number));
+        }
+        Ok((file, size))
+    }
+
+    /// Makes the log ready for writing: a torn end found by `walked` is cut off and kept aside.
+    pub(crate) fn into_log(self, walked: Walked) -> Result<(Log, Found), LogError> {
+        let Walked {
+            mut found,
+            tail,
+            last_tag,
+            next,
+            end: (segment, end),
+        } = walked;
+        let (mut file, _) = self.open_segment(segment)?;
+        if let Some(tail) = tail {
+            let failed = |e| self.files.io(segment, e);
+            let mut bytes = vec![0; tail.length as usize];
+            file.read_at(&mut bytes, u64::from(tail.offset)).map_err(failed)?;
+            keep_torn(&*self.files.disk, &self.files.folder, tail, &bytes)?;
+            file.truncate(u64::from(end)).map_err(failed)?;
+            file.sync_all().map_err(failed)?;
+            found.torn = Some(tail);
+        }
+        let extent = Extent {
+            bytes: self.bytes(0)?,
+            segments: self.segments.len() as u64,
+        };
+        let log = Log {
+            extent,
+            file,
+            segment,
+            size: end,
+            last_tag: last_tag.unwrap_or_default(),
+            next: next.max(Position(1)),
+            segment_size: self.segment_size,
+            poisoned: false,
+            files: self.files,
+        };
+        Ok((log, found))
+    }
+}
+
+/// What a walk learnt.
+#[derive(Default)]
+pub(crate) struct Walked {
+    pub(crate) found: Found,
+    /// The end of the last segment, if it is no frame.
+    tail: Option<Span>,
+    /// Tag of the last frame, unless a hole makes it unknown.
+    last_tag: Option<[u8; TAG]>,
+    /// The position after the last one seen.
+    pub(crate) next: Position,
+    /// Where the last frame ends.
+    pub(crate) end: (u32, u32),
+}
+
+impl Walked {
+    /// Holds a segment's own word on what came before it against what did.
+    fn meet(&mut self, segment: u32, last_tag: [u8; TAG]) -> Result<(), LogError> {
+        let follows = self.end.0 != 0 && self.end.0.checked_add(1) == Some(segment);
+        if follows && self.last_tag.is_some_and(|tag| tag != last_tag) {
+            return Err(LogError::Tampered(Span {
+                segment,
+                offset: 0,
+                length: HEADER as u32,
+            }));
+        }
+        self.last_tag = Some(last_tag);
+        Ok(())
+    }
+}
+
+/// A walk fails in its own right or in its visitor's.
+enum Failed<E> {
+    Io(io::Error),
+    Log(LogError),
+    Caller(E),
+}
+
+impl<E> From<io::Error> for Failed<E> {
+    fn from(e: io::Error) -> Self {
+        Self::Io(e)
+    }
+}
+
+impl<E: From<LogError>> Failed<E> {
+    fn into_caller(self) -> E {
+        match self {
+            Self::Io(source) => E::from(LogError::Io {
+                path: Default::default(),
+                source,
+            }),
+            Self::Log(e) => E::from(e),
+            Self::Caller(e) => e,
+        }
+    }
+}
+
+fn read_header(disk: &dyn Disk, folder: &Path, number: u32) -> Result<(Read, u64), LogError> {
+    let path = folder.join(segment::file_name(number));
+    let read = || {
+        let file = disk.open(&path)?;
+        let size = file.size()?;
+        let mut bytes = vec![0; usize::try_from(size.min(HEADER as u64)).unwrap_or(HEADER)];
+        file.read_at(&mut bytes, 0)?;
+        Ok((Header::read(&bytes), size))
+    };
+    read().map_err(|source| LogError::Io {
+        path: path.clone(),
+        source,
+    })
+}
+
+fn first_header(key: &[u8; 32]) -> Result<Header, LogError> {
+    let store = new_store_id()?;
+    let key_check = key_check(key, &store);
+    Ok(Header {
+        store,
+        segment: 1,
+        first: Position(1),
+        key_check,
+        last_tag: [0; TAG],
+    })
+}
+
+fn check_headers(segments: &[Segment], store: &[u8; 16], key: &[u8; 32]) -> Result<(), LogError> {
+    for segment in segments {
+        let Some(header) = &segment.header else { continue };
+        if header.store != *store || header.segment != segment.number {
+            return Err(LogError::Foreign(segment.number));
+        }
+        if header.key_check != key_check(key, store) {
+            return Err(LogError::WrongKey(segment.number));
+        }
+    }
+    Ok(())
+}
+
+fn missing(segments: &[Segment]) -> Vec<u32> {
+    let pairs = segments.iter().zip(segments.iter().skip(1));
+    pairs
+        .flat_map(|(one, next)| one.number.saturating_add(1)..next.number)
+        .take(1_024)
+        .collect()
+}
+
+/// A segment whose creation a power cut interrupted: nothing was committed to it.
+fn set_aside(disk: &dyn Disk, folder: &Path, number: u32, size: u64) -> Result<Span, LogError> {
+    let span = Span {
+        segment: number,
+        offset: 0,
+        length: u32::try_from(size).unwrap_or(u32::MAX),
+    };
+    let path = folder.join(segment::file_name(number));
+    disk.rename(&path, &folder.join(torn_name(span)))
+        .and_then(|()| disk.sync_folder(folder))
+        .map_err(|source| LogError::Io { path, source })?;
+    Ok(span)
+}
+
+fn keep_torn(disk: &dyn Disk, folder: &Path, span: Span, bytes: &[u8]) -> Result<(), LogError> {
+    let name = torn_name(span);
+    let path = folder.join(&name);
+    let write = || {
+        let mut kept: Vec<String> = disk.list(folder)?;
+        kept.retain(|other| other.starts_with("torn-"));
+        kept.sort_unstable();
+        if kept.contains(&name) {
+            // An opening that was itself interrupted here left it.
+            disk.remove(&path)?;
+        }
+        let surplus = kept.len().saturating_sub(TORN_FILES - 1);
+        for old in kept.iter().filter(|old| **old != name).take(surplus) {
+            disk.remove(&folder.join(old))?;
+        }
+        let mut file = disk.create_new(&path)?;
+        file.append(bytes)?;
+        file.sync_all()?;
+        disk.sync_folder(folder)
+    };
+    write().map_err(|source| LogError::Io {
+        path: path.clone(),
+        source,
+    })
+}
+
+fn torn_name(span: Span) -> String {
+    format!("torn-{:016x}-{:08x}", span.segment, span.offset)
+}
