@@ -12,11 +12,12 @@
 //! - `dialler`: whom to dial, and when
 //! - `gossip`: how gossipsub is set up
 //! - `charter`: the one call open to strangers
-//! - `transport`, `meters`, `bucket`: TCP, Noise, Yamux; what is counted; paces
+//! - `transport`, `cut`: TCP, Noise, Yamux, and a way out. `meters`, `bucket`: what is counted; paces
 //! - `engine`: the task that owns the swarm. `handle`: how the rest of the node speaks to it
 
 mod bucket;
 mod charter;
+mod cut;
 mod dialler;
 mod door;
 mod engine;
@@ -235,7 +236,10 @@ pub enum MeshError {
 /// # Errors
 /// [`MeshError::Key`], [`MeshError::Address`] and [`MeshError::Listen`] for what the operator gave;
 /// [`MeshError::Gossip`] never, unless the settings in the code contradict each other.
-#[expect(clippy::too_many_arguments, reason = "each is a different thing, given once, by one caller")]
+#[expect(
+    clippy::too_many_arguments,
+    reason = "each is a different thing, given once, by one caller"
+)]
 pub fn start(
     settings: MeshSettings,
     node_secret: Zeroizing<[u8; 32]>,

@@ -76,7 +76,10 @@ impl Dialler {
             let addresses = readable(texts, &peer);
             match self.targets.get_mut(node) {
                 Some(target) => {
-                    if addresses.iter().any(|address| !target.addresses.contains(address)) {
+                    if addresses
+                        .iter()
+                        .any(|address| !target.addresses.contains(address))
+                    {
                         target.failures = 0;
                         target.next = target.next.min(now);
                     }
@@ -129,7 +132,10 @@ impl Dialler {
         if self.targets.len() > DIAL_ALL && links >= ENOUGH {
             return None;
         }
-        let waiting = self.targets.values().filter(|target| target.waits() && !linked(&target.peer));
+        let waiting = self
+            .targets
+            .values()
+            .filter(|target| target.waits() && !linked(&target.peer));
         waiting.map(|target| target.next).min()
     }
 
@@ -228,7 +234,11 @@ mod tests {
         let mut dialler = Dialler::new(node(0));
         dialler.revise(&league(120), start);
         let now = start + MOMENT;
-        let first: HashSet<_> = dialler.due(now, 5, |_| false).into_iter().map(|dial| dial.node).collect();
+        let first: HashSet<_> = dialler
+            .due(now, 5, |_| false)
+            .into_iter()
+            .map(|dial| dial.node)
+            .collect();
         assert_eq!(first.len(), ENOUGH - 5);
         for node in &first {
             dialler.failed(node, now);
@@ -254,7 +264,9 @@ mod tests {
         }
         assert!(waits.iter().all(|wait| (SOONEST..=LATEST).contains(wait)));
         assert!(waits[11] >= LATEST.mul_f64(0.75) && waits[0] < SOONEST * 2);
-        membership.nodes.insert(node(1), vec!["/ip4/192.0.2.77/tcp/4460".into()]);
+        membership
+            .nodes
+            .insert(node(1), vec!["/ip4/192.0.2.77/tcp/4460".into()]);
         dialler.revise(&membership, now);
         assert_eq!(dialler.due(now, 0, |_| false).len(), 1);
     }

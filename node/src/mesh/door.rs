@@ -24,6 +24,7 @@ use libp2p::{Multiaddr, PeerId};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::bucket::Bucket;
+use super::cut::Switches;
 use super::gate::Admitted;
 use super::meters::Meters;
 use super::names::node_of;
@@ -41,6 +42,9 @@ const CALLS_A_SECOND: f64 = 4.0;
 /// How long a connection stays after the last answer on it, so that the answer is read before the
 /// socket goes: closing a socket with bytes unread makes the other end drop what it has not read.
 const LINGER: Duration = Duration::from_millis(250);
+
+/// How long a connection may take to close before it is cut.
+const GOODBYE: Duration = Duration::from_secs(5);
 
 /// How old a link is at most if it may have been dialled at the same moment as another.
 const TWIN: Duration = Duration::from_secs(30);
@@ -62,6 +66,15 @@ struct Stranger {
     peer: PeerId,
     calls: u32,
     open_calls: u32,
+}
+
+/// What is to be done about a connection that is not to stay.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    /// Close it, for this reason.
+    Close(&'static str),
+    /// Cut it: it was closed and is still here.
+    Cut,
 }
 
 /// What the door tells the swarm's owner.
@@ -116,15 +129,24 @@ pub(super) struct Door {
     listed: HashSet<PeerId>,
     links: HashMap<PeerId, Link>,
     strangers: HashMap<ConnectionId, Stranger>,
-    /// When each connection that is not to stay is closed, and why.
-    leaving: HashMap<ConnectionId, (Instant, PeerId, &'static str)>,
+    /// The next step with each connection that is not to stay, and when.
+    leaving: HashMap<ConnectionId, (Instant, PeerId, Step)>,
+    /// Where each connection comes from or leads to.
+    addresses: HashMap<ConnectionId, Multiaddr>,
+    switches: Switches,
     calls: Bucket,
     asked: VecDeque<ToSwarm<DoorEvent, THandlerInEvent<Self>>>,
     alarm: Option<Pin<Box<Sleep>>>,
 }
 
 impl Door {
-    pub(super) fn new(own: NodeId, patience: Duration, admitted: Admitted, meters: Meters) -> Self {
+    pub(super) fn new(
+        own: NodeId,
+        patience: Duration,
+        admitted: Admitted,
+        meters: Meters,
+        switches: Switches,
+    ) -> Self {
         Self {
             own,
             patience,
@@ -134,6 +156,8 @@ impl Door {
             links: HashMap::new(),
             strangers: HashMap::new(),
             leaving: HashMap::new(),
+            addresses: HashMap::new(),
+            switches,
             calls: Bucket::new(CALLS_AT_ONCE, CALLS_A_SECOND, Instant::now()),
             asked: VecDeque::new(),
             alarm: None,
@@ -142,7 +166,9 @@ impl Door {
 
     /// The link of a listed member, if it is connected.
     pub(super) fn link(&self, peer: &PeerId) -> Option<&Link> {
-        self.links.get(peer).filter(|link| link.announced && self.listed.contains(peer))
+        self.links
+            .get(peer)
+            .filter(|link| link.announced && self.listed.contains(peer))
     }
 
     /// The links of all listed members that are connected.
@@ -161,8 +187,11 @@ impl Door {
             self.close(peer, connection, "expelled");
         }
         let welcome = self.strangers.iter();
-        let welcome = welcome.filter(|(_, stranger)| self.listed.contains(&stranger.peer) && stranger.open_calls == 0);
-        let welcome: Vec<_> = welcome.map(|(connection, stranger)| (stranger.peer, *connection)).collect();
+        let welcome =
+            welcome.filter(|(_, stranger)| self.listed.contains(&stranger.peer) && stranger.open_calls == 0);
+        let welcome: Vec<_> = welcome
+            .map(|(connection, stranger)| (stranger.peer, *connection))
+            .collect();
         for (peer, connection) in welcome {
             self.close(peer, connection, "listed");
         }
@@ -200,18 +229,31 @@ impl Door {
             stranger.open_calls = stranger.open_calls.saturating_sub(1);
             leaves |= stranger.open_calls == 0 && self.listed.contains(&stranger.peer);
         }
-        if leaves {
-            self.leaving.insert(connection, (Instant::now() + LINGER, peer, "answered"));
+        if leaves && self.addresses.contains_key(&connection) {
+            self.leave(connection, peer, LINGER, Step::Close("answered"));
         }
     }
 
     fn close(&mut self, peer: PeerId, connection: ConnectionId, why: &'static str) {
         self.meters.closed(why);
-        self.leaving.remove(&connection);
+        self.leave(connection, peer, GOODBYE, Step::Cut);
         self.asked.push_back(ToSwarm::CloseConnection {
             peer_id: peer,
             connection: CloseConnection::One(connection),
         });
+    }
+
+    fn cut(&mut self, peer: PeerId, connection: ConnectionId) {
+        self.leaving.remove(&connection);
+        if let Some(address) = self.addresses.get(&connection) {
+            self.meters.closed("cut");
+            self.switches.cut(&peer, address);
+        }
+    }
+
+    fn leave(&mut self, connection: ConnectionId, peer: PeerId, after: Duration, step: Step) {
+        self.leaving
+            .insert(connection, (Instant::now() + after, peer, step));
     }
 
     fn welcome(
@@ -226,7 +268,7 @@ impl Door {
             return self.receive(connection, peer, outbound);
         }
         let old = self.links.get(&peer);
-        if old.is_some_and(|old| keeps(self.own, old, outbound)) {
+        if old.is_some_and(|old| keeps(self.own, old, outbound, Instant::now())) {
             return Err(Refused::Twin);
         }
         let link = Link {
@@ -258,8 +300,7 @@ impl Door {
             open_calls: 0,
         };
         self.strangers.insert(connection, stranger);
-        self.leaving
-            .insert(connection, (Instant::now() + self.patience, peer, "overdue"));
+        self.leave(connection, peer, self.patience, Step::Close("overdue"));
         Ok(())
     }
 
@@ -274,7 +315,8 @@ impl Door {
             && !link.announced
         {
             link.announced = true;
-            self.asked.push_back(ToSwarm::GenerateEvent(DoorEvent::Up(link.node)));
+            self.asked
+                .push_back(ToSwarm::GenerateEvent(DoorEvent::Up(link.node)));
         }
         self.meters.connected(self.links.len(), self.strangers.len());
     }
@@ -282,8 +324,13 @@ impl Door {
     fn gone(&mut self, peer: Option<PeerId>, connection: ConnectionId) {
         self.admitted.remove(&connection);
         self.leaving.remove(&connection);
+        self.addresses.remove(&connection);
         self.strangers.remove(&connection);
-        let current = |peer: &PeerId| self.links.get(peer).is_some_and(|link| link.connection == connection);
+        let current = |peer: &PeerId| {
+            self.links
+                .get(peer)
+                .is_some_and(|link| link.connection == connection)
+        };
         if let Some(link) = peer.filter(current).and_then(|peer| self.links.remove(&peer))
             && link.announced
         {
@@ -297,11 +344,19 @@ impl Door {
     fn see_out(&mut self) {
         let now = Instant::now();
         let due = self.leaving.iter().filter(|(_, (when, ..))| *when <= now);
-        let due: Vec<_> = due.map(|(connection, (_, peer, why))| (*peer, *connection, *why)).collect();
-        for (peer, connection, why) in due {
-            self.close(peer, connection, why);
+        let due: Vec<_> = due
+            .map(|(connection, (_, peer, step))| (*peer, *connection, *step))
+            .collect();
+        for (peer, connection, step) in due {
+            match step {
+                Step::Close(why) => self.close(peer, connection, why),
+                Step::Cut => self.cut(peer, connection),
+            }
         }
-        self.alarm = match (self.leaving.values().map(|(when, ..)| *when).min(), self.alarm.take()) {
+        self.alarm = match (
+            self.leaving.values().map(|(when, ..)| *when).min(),
+            self.alarm.take(),
+        ) {
             (Some(next), Some(mut alarm)) => {
                 alarm.as_mut().reset(next);
                 Some(alarm)
@@ -313,8 +368,8 @@ impl Door {
 }
 
 /// Whether an older link is kept against a newer connection to the same peer. See the file's head.
-fn keeps(own: NodeId, old: &Link, newer_outbound: bool) -> bool {
-    let twins = old.outbound != newer_outbound && old.since.elapsed() < TWIN;
+fn keeps(own: NodeId, old: &Link, newer_outbound: bool, now: Instant) -> bool {
+    let twins = old.outbound != newer_outbound && now.saturating_duration_since(old.since) < TWIN;
     twins && old.outbound == (own < old.node)
 }
 
@@ -331,6 +386,7 @@ impl NetworkBehaviour for Door {
     ) -> Result<THandler<Self>, ConnectionDenied> {
         let welcome = self.welcome(connection, peer, remote, false);
         welcome.map_err(|refused| self.denied(refused))?;
+        self.addresses.insert(connection, remote.clone());
         Ok(dummy::ConnectionHandler)
     }
 
@@ -344,6 +400,7 @@ impl NetworkBehaviour for Door {
     ) -> Result<THandler<Self>, ConnectionDenied> {
         let welcome = self.welcome(connection, peer, address, true);
         welcome.map_err(|refused| self.denied(refused))?;
+        self.addresses.insert(connection, address.clone());
         Ok(dummy::ConnectionHandler)
     }
 
@@ -388,5 +445,58 @@ impl NetworkBehaviour for Door {
                 None => return Poll::Pending,
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn link(node: NodeId, outbound: bool, since: Instant) -> Link {
+        Link {
+            connection: ConnectionId::new_unchecked(1),
+            node,
+            address: Multiaddr::empty(),
+            outbound,
+            since,
+            announced: true,
+        }
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        /// Two connections dialled at the same moment, one from each end: whichever each end sees
+        /// first, both keep the same one.
+        #[test]
+        fn both_ends_keep_the_same_of_two_twins(one: [u8; 32], other: [u8; 32], first_here: bool, first_there: bool) {
+            prop_assume!(one != other);
+            let now = Instant::now();
+            // Answers whether the connection that `own` dialled is kept, seen from `own`.
+            let keeps_its_own = |own, peer, own_first: bool| {
+                let older_kept = keeps(NodeId(own), &link(NodeId(peer), own_first, now), !own_first, now);
+                older_kept == own_first
+            };
+            prop_assert_ne!(keeps_its_own(one, other, first_here), keeps_its_own(other, one, first_there));
+        }
+
+        /// One that dials again has lost what it had, so the newer is kept.
+        #[test]
+        fn the_newer_of_two_from_one_end_is_kept(own: [u8; 32], peer: [u8; 32], outbound: bool) {
+            let now = Instant::now();
+            let old = link(NodeId(peer), outbound, now);
+            prop_assert!(!keeps(NodeId(own), &old, outbound, now));
+        }
+    }
+
+    #[test]
+    fn a_link_that_is_not_young_gives_way_to_any_newer() {
+        let (small, large) = (NodeId([1; 32]), NodeId([2; 32]));
+        let now = Instant::now();
+        let old = link(large, true, now);
+        assert!(keeps(small, &old, false, now));
+        assert!(!keeps(small, &old, false, now + TWIN));
     }
 }

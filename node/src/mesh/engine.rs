@@ -1,19 +1,22 @@
 //! The task that owns the swarm. Its loop is one `select!`, each arm of which calls one method.
 
+mod calls;
+mod frames;
+
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
-use futures::{FutureExt, StreamExt};
 use hanse_protocol::identity::{CommunityId, NodeId};
-use hanse_protocol::limits;
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::core::transport::ListenerId;
-use libp2p::gossipsub::{self, MessageAcceptance, MessageId, PublishError, TopicHash};
+use libp2p::gossipsub::TopicHash;
 use libp2p::identity::Keypair;
-use libp2p::request_response::{InboundFailure, InboundRequestId, Message, OutboundFailure, OutboundRequestId};
+use libp2p::multiaddr::Protocol;
+use libp2p::request_response::{InboundRequestId, OutboundRequestId};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour, SwarmEvent};
 use libp2p::{Multiaddr, PeerId, Stream, Swarm, TransportError};
@@ -25,21 +28,26 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::bucket::Pace;
-use super::charter::{self, AnswerTo, CALL_TIME, CallEvent, Calls};
+use super::charter::{self, AnswerTo, Calls};
+use super::cut::Switches;
 use super::dialler::Dialler;
-use super::door::{Door, DoorEvent, Hearing};
+use super::door::{Door, DoorEvent};
 use super::gate::{Admitted, Gated};
 use super::gossip::{self, Gossip};
 use super::handle::{Command, MeshHandle, STREAMS, Ticket};
 use super::meters::Meters;
 use super::names::{node_of, peer_of};
 use super::{
-    CharterAnswer, Membership, MeshError, MeshEvent, MeshSettings, MeshStream, PeerInfo, Publish, Verdict, transport,
+    CharterAnswer, Membership, MeshError, MeshEvent, MeshSettings, MeshStream, PeerInfo, Verdict, transport,
 };
 
 /// Frames that may await their verdict, and so verdicts that may wait to be read. With frames of
 /// usual size they hold 32 MiB.
 const AWAITING: usize = 1_024;
+
+/// How long an accepted frame of IDONTWANT size waits before it travels on. Neighbours that got it
+/// from its author too say so in this time, and are spared a second copy. Small frames do not wait.
+const COURTESY: Duration = Duration::from_millis(25);
 
 /// Commands that may wait to be read.
 const COMMANDS: usize = 256;
@@ -68,7 +76,13 @@ struct Protocols {
     calls: Calls,
 }
 
-type Asked = (AnswerTo, PeerId, ConnectionId, InboundRequestId, CharterAnswer);
+type Asked = (
+    AnswerTo,
+    PeerId,
+    ConnectionId,
+    InboundRequestId,
+    Option<CharterAnswer>,
+);
 
 /// The swarm and all that waits on it.
 pub(super) struct Engine {
@@ -84,6 +98,8 @@ pub(super) struct Engine {
     commands: mpsc::Receiver<Command>,
     verdicts: mpsc::Receiver<(Ticket, Verdict)>,
     places: Arc<Semaphore>,
+    /// Accepted frames that wait out their courtesy, the first to travel on first.
+    courteous: VecDeque<(Instant, Ticket)>,
     streams: IncomingStreams,
     /// Charter questions of others that the node is thinking about.
     asked: FuturesUnordered<BoxFuture<'static, Asked>>,
@@ -108,26 +124,41 @@ impl Engine {
         events: mpsc::Sender<MeshEvent>,
         registry: &mut Registry,
     ) -> Result<(Self, MeshHandle), MeshError> {
-        let keys = Keypair::ed25519_from_bytes(&mut secret[..]).map_err(|reason| MeshError::Key(reason.to_string()))?;
+        let keys = Keypair::ed25519_from_bytes(&mut secret[..])
+            .map_err(|reason| MeshError::Key(reason.to_string()))?;
         let peer = keys.public().to_peer_id();
         let own = node_of(&peer).ok_or_else(|| MeshError::Key("its peer id names no node".to_owned()))?;
         let meters = Meters::new(registry);
         let admitted = Admitted::default();
+        let switches = Switches::default();
         let streams = libp2p_stream::Behaviour::new();
         let mut control = streams.new_control();
         let incoming = control
             .accept(STREAMS)
             .map_err(|_| MeshError::Gossip("streams are taken".to_owned()))?;
-        let handshakes = if settings.hub { HANDSHAKES_OF_HUB } else { HANDSHAKES };
+        let handshakes = if settings.hub {
+            HANDSHAKES_OF_HUB
+        } else {
+            HANDSHAKES
+        };
         let limits = ConnectionLimits::default().with_max_pending_incoming(Some(handshakes));
         let protocols = Protocols {
             handshakes: connection_limits::Behaviour::new(limits),
-            door: Door::new(own, settings.stranger_timeout, admitted.clone(), meters.clone()),
-            gossip: Gated::new(gossip::gossip(community, settings.hub, registry)?, admitted.clone()),
+            door: Door::new(
+                own,
+                settings.stranger_timeout,
+                admitted.clone(),
+                meters.clone(),
+                switches.clone(),
+            ),
+            gossip: Gated::new(
+                gossip::gossip(community, settings.hub, registry)?,
+                admitted.clone(),
+            ),
             streams: Gated::new(streams, admitted),
             calls: charter::calls(),
         };
-        let transport = transport::transport(&keys, community, &meters)?;
+        let transport = transport::transport(&keys, community, &meters, switches)?;
         let config = libp2p::swarm::Config::with_tokio_executor()
             .with_idle_connection_timeout(IDLE)
             .with_max_negotiating_inbound_streams(NEGOTIATIONS);
@@ -152,6 +183,7 @@ impl Engine {
             commands,
             verdicts,
             places: Arc::new(Semaphore::new(AWAITING)),
+            courteous: VecDeque::new(),
             streams: incoming,
             asked: FuturesUnordered::new(),
             answering: HashMap::new(),
@@ -179,6 +211,7 @@ impl Engine {
                 Some(asked) = self.asked.next() => self.on_answer(asked),
                 changed = self.membership.changed(), if self.membership_lives => self.on_membership(changed.is_ok()),
                 () = room(&self.events), if !self.changed.is_empty() => self.tell_next(),
+                () = at(self.courteous.front().map(|(when, _)| *when)) => self.pass_on(),
                 () = at(wake) => {}
                 () = self.events.closed() => return Err(MeshError::Stopped),
             }
@@ -200,7 +233,12 @@ impl Engine {
         self.dialler.revise(&membership, Instant::now());
         self.door().revise(listed);
         // Who is expelled is gone for the node at once, whenever the connection is.
-        let unlisted: Vec<_> = self.told.iter().filter(|node| !membership.nodes.contains_key(*node)).copied().collect();
+        let unlisted: Vec<_> = self
+            .told
+            .iter()
+            .filter(|node| !membership.nodes.contains_key(*node))
+            .copied()
+            .collect();
         for node in unlisted {
             self.tell(node);
         }
@@ -209,7 +247,10 @@ impl Engine {
     fn dial(&mut self) {
         let now = Instant::now();
         let door = &self.swarm.behaviour().door;
-        for dial in self.dialler.due(now, door.links().count(), |peer| door.link(peer).is_some()) {
+        for dial in self
+            .dialler
+            .due(now, door.links().count(), |peer| door.link(peer).is_some())
+        {
             let options = DialOpts::peer_id(dial.peer)
                 .condition(PeerCondition::DisconnectedAndNotDialing)
                 .addresses(dial.addresses)
@@ -226,7 +267,8 @@ impl Engine {
 
     fn wake(&self) -> Option<Instant> {
         let door = &self.swarm.behaviour().door;
-        self.dialler.wake(door.links().count(), |peer| door.link(peer).is_some())
+        self.dialler
+            .wake(door.links().count(), |peer| door.link(peer).is_some())
     }
 
     fn on_swarm(&mut self, event: SwarmEvent<ProtocolsEvent>) -> Result<(), MeshError> {
@@ -234,7 +276,9 @@ impl Engine {
             SwarmEvent::Behaviour(ProtocolsEvent::Gossip(event)) => self.on_gossip(event),
             SwarmEvent::Behaviour(ProtocolsEvent::Door(event)) => self.on_door(&event),
             SwarmEvent::Behaviour(ProtocolsEvent::Calls(event)) => self.on_call(event),
-            SwarmEvent::ConnectionEstablished { peer_id, endpoint, .. } if endpoint.is_dialer() => {
+            SwarmEvent::ConnectionEstablished {
+                peer_id, endpoint, ..
+            } if endpoint.is_dialer() => {
                 self.on_reached(&peer_id);
             }
             SwarmEvent::OutgoingConnectionError {
@@ -323,62 +367,6 @@ impl Engine {
         self.swarm.listeners().map(Multiaddr::to_string).collect()
     }
 
-    fn on_gossip(&mut self, event: gossipsub::Event) {
-        match event {
-            gossipsub::Event::Message {
-                propagation_source,
-                message_id,
-                message,
-            } => self.on_frame(propagation_source, message_id, message.data),
-            gossipsub::Event::SlowPeer { .. } => {
-                self.meters.slow();
-                self.pace.slow(Instant::now());
-            }
-            _ => {}
-        }
-    }
-
-    fn on_frame(&mut self, peer: PeerId, name: MessageId, bytes: Vec<u8>) {
-        let Some(courier) = self.swarm.behaviour().door.link(&peer).map(|link| link.node) else {
-            return self.turn_away(&peer, &name, MessageAcceptance::Ignore, "unlisted");
-        };
-        if bytes.len() > limits::FRAME {
-            return self.turn_away(&peer, &name, MessageAcceptance::Reject, "oversize");
-        }
-        let (Ok(place), Ok(room)) = (self.places.clone().try_acquire_owned(), self.events.try_reserve()) else {
-            return self.turn_away(&peer, &name, MessageAcceptance::Ignore, "full");
-        };
-        self.meters.frame_in();
-        let ticket = Ticket {
-            name,
-            courier: peer,
-            place,
-        };
-        room.send(MeshEvent::Frame { courier, ticket, bytes });
-    }
-
-    /// Answers a frame ourselves that the node will not see.
-    fn turn_away(&mut self, courier: &PeerId, name: &MessageId, verdict: MessageAcceptance, why: &'static str) {
-        self.meters.dropped(why);
-        self.gossip().report_message_validation_result(name, courier, verdict);
-    }
-
-    fn gossip(&mut self) -> &mut Gossip {
-        self.swarm.behaviour_mut().gossip.inner_mut()
-    }
-
-    fn on_verdict(&mut self, ticket: Ticket, verdict: Verdict) {
-        let (acceptance, kind) = match verdict {
-            Verdict::Accept => (MessageAcceptance::Accept, "accept"),
-            Verdict::Reject => (MessageAcceptance::Reject, "reject"),
-            Verdict::Ignore => (MessageAcceptance::Ignore, "ignore"),
-        };
-        let Ticket { name, courier, place } = ticket;
-        drop(place);
-        let known = self.gossip().report_message_validation_result(&name, &courier, acceptance);
-        self.meters.verdict(if known { kind } else { "late" });
-    }
-
     fn on_stream(&mut self, peer: PeerId, stream: Stream) {
         let Some(from) = self.swarm.behaviour().door.link(&peer).map(|link| link.node) else {
             return;
@@ -390,6 +378,10 @@ impl Engine {
     }
 
     fn on_command(&mut self, command: Command) {
+        // Who gives a command counts on what was listed before it.
+        if self.membership.has_changed().unwrap_or(false) {
+            self.revise();
+        }
         match command {
             Command::Publish(frame, reply) => {
                 let _ = reply.send(self.publish(frame));
@@ -427,27 +419,15 @@ impl Engine {
         }
     }
 
-    fn publish(&mut self, frame: Vec<u8>) -> Publish {
-        if !self.pace.allows(frame.len(), Instant::now()) {
-            return Publish::Full;
-        }
-        let topic = self.topic.clone();
-        match self.gossip().publish(topic, frame) {
-            Ok(_) => {
-                self.meters.frame_out();
-                Publish::Taken
-            }
-            Err(PublishError::Duplicate) => Publish::Taken,
-            Err(PublishError::AllQueuesFull(_)) => Publish::Full,
-            Err(_) => Publish::NoPeers,
-        }
-    }
-
     fn peers(&self) -> Vec<PeerInfo> {
         let protocols = self.swarm.behaviour();
         let gossip = protocols.gossip.inner();
         let neighbours: HashSet<_> = gossip.mesh_peers(&self.topic).collect();
-        let gossiping: HashSet<_> = gossip.all_peers().filter(|(_, topics)| !topics.is_empty()).map(|(peer, _)| peer).collect();
+        let gossiping: HashSet<_> = gossip
+            .all_peers()
+            .filter(|(_, topics)| !topics.is_empty())
+            .map(|(peer, _)| peer)
+            .collect();
         let info = |(peer, link): (&PeerId, &super::door::Link)| {
             let (bytes_in, bytes_out) = self.meters.bytes_of(peer);
             PeerInfo {
@@ -463,140 +443,38 @@ impl Engine {
         };
         protocols.door.links().map(info).collect()
     }
-
-    fn call(&mut self, node: NodeId, question: Vec<u8>, reply: oneshot::Sender<Result<Vec<u8>, MeshError>>) {
-        let Some(peer) = self.connected(&node) else {
-            let _ = reply.send(Err(MeshError::NotConnected(node)));
-            return;
-        };
-        if self.asking.len() >= CALLS {
-            let _ = reply.send(Err(MeshError::Busy));
-            return;
-        }
-        let request = self.swarm.behaviour_mut().calls.send_request(&peer, question);
-        self.asking.insert(request, (node, reply));
-    }
-
-    fn on_call(&mut self, event: CallEvent) {
-        match event {
-            CallEvent::Message {
-                peer,
-                connection_id,
-                message:
-                    Message::Request {
-                        request_id,
-                        request,
-                        channel,
-                    },
-            } => self.on_question(peer, connection_id, request_id, request, channel),
-            CallEvent::Message {
-                message: Message::Response { request_id, response },
-                ..
-            } => {
-                if let Some((_, reply)) = self.asking.remove(&request_id) {
-                    let _ = reply.send(Ok(response.unwrap_or_default()));
-                }
-            }
-            CallEvent::OutboundFailure { request_id, error, .. } => {
-                if let Some((node, reply)) = self.asking.remove(&request_id) {
-                    let _ = reply.send(Err(unanswered(node, &error)));
-                }
-            }
-            CallEvent::ResponseSent {
-                peer,
-                connection_id,
-                request_id,
-            } => self.on_answered(peer, connection_id, request_id),
-            CallEvent::InboundFailure {
-                peer,
-                connection_id,
-                request_id,
-                error,
-            } => {
-                // A question that never came whole was never heard, so the door counts none as open.
-                let unheard = matches!(error, InboundFailure::UnsupportedProtocols);
-                if !unheard && self.answering.contains_key(&request_id) {
-                    self.on_answered(peer, connection_id, request_id);
-                }
-            }
-        }
-    }
-
-    fn on_question(
-        &mut self,
-        peer: PeerId,
-        connection: ConnectionId,
-        request: InboundRequestId,
-        question: Vec<u8>,
-        channel: AnswerTo,
-    ) {
-        let Some(from) = node_of(&peer) else { return };
-        let listed = match self.door().hear(peer, connection) {
-            Hearing::Refused => return self.meters.charter_call("refused"),
-            Hearing::Member => true,
-            Hearing::Stranger => false,
-        };
-        self.meters.charter_call(if listed { "member" } else { "stranger" });
-        let (answer, thought) = oneshot::channel();
-        let call = MeshEvent::CharterCall {
-            from,
-            listed,
-            question,
-            answer,
-        };
-        // A node too busy to take the question drops it here, and with it the sender of its answer.
-        let _ = self.events.try_send(call);
-        let thought = async move {
-            let answer = tokio::time::timeout(CALL_TIME, thought).await;
-            let answer = answer.ok().and_then(Result::ok).unwrap_or(CharterAnswer::Close);
-            (channel, peer, connection, request, answer)
-        };
-        self.asked.push(thought.boxed());
-    }
-
-    fn on_answer(&mut self, (channel, peer, connection, request, answer): Asked) {
-        let (bytes, close) = match answer {
-            CharterAnswer::Send(bytes) => (Some(bytes), false),
-            CharterAnswer::SendThenClose(bytes) => (Some(bytes), true),
-            CharterAnswer::Close => (None, true),
-        };
-        if self.swarm.behaviour_mut().calls.send_response(channel, bytes).is_ok() {
-            self.answering.insert(request, close);
-        } else {
-            self.door().answered(peer, connection, close);
-        }
-    }
-
-    fn on_answered(&mut self, peer: PeerId, connection: ConnectionId, request: InboundRequestId) {
-        let close = self.answering.remove(&request).unwrap_or(false);
-        self.door().answered(peer, connection, close);
-    }
 }
 
 fn listen(swarm: &mut Swarm<Protocols>, addresses: &[String]) -> Result<HashSet<ListenerId>, MeshError> {
     let mut listeners = HashSet::new();
     for text in addresses {
         let address: Multiaddr = text.parse().map_err(|_| MeshError::Address(text.clone()))?;
+        let failed = |source| MeshError::Listen {
+            address: text.clone(),
+            source,
+        };
+        free(&address).map_err(failed)?;
         let listener = swarm.listen_on(address).map_err(|error| match error {
             TransportError::MultiaddrNotSupported(_) => MeshError::Address(text.clone()),
-            TransportError::Other(source) => MeshError::Listen {
-                address: text.clone(),
-                source,
-            },
+            TransportError::Other(source) => failed(source),
         })?;
         listeners.insert(listener);
     }
     Ok(listeners)
 }
 
-fn unanswered(node: NodeId, error: &OutboundFailure) -> MeshError {
-    match error {
-        OutboundFailure::Timeout => MeshError::Timeout(node),
-        OutboundFailure::DialFailure => MeshError::NotConnected(node),
-        other => MeshError::Refused {
-            node,
-            reason: other.to_string(),
-        },
+/// Refuses a port somebody listens on. Libp2p would share it with any process of the same user, and
+/// two daemons started by mistake would each get some of the connections.
+fn free(address: &Multiaddr) -> std::io::Result<()> {
+    let mut parts = address.iter();
+    let ip: std::net::IpAddr = match parts.next() {
+        Some(Protocol::Ip4(ip)) => ip.into(),
+        Some(Protocol::Ip6(ip)) => ip.into(),
+        _ => return Ok(()),
+    };
+    match parts.next() {
+        Some(Protocol::Tcp(port)) => std::net::TcpListener::bind((ip, port)).map(drop),
+        _ => Ok(()),
     }
 }
 

@@ -19,8 +19,8 @@ use libp2p::core::{ConnectedPoint, Endpoint};
 use libp2p::swarm::behaviour::{AddressChange, ConnectionClosed, ConnectionEstablished};
 use libp2p::swarm::derive_prelude::Either;
 use libp2p::swarm::{
-    CloseConnection, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour,
-    NotifyHandler, THandler, THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
+    CloseConnection, ConnectionDenied, ConnectionId, FromSwarm, NetworkBehaviour, NotifyHandler, THandler,
+    THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
 };
 use libp2p::{Multiaddr, PeerId};
 
@@ -31,15 +31,24 @@ pub(super) struct Admitted(Arc<Mutex<HashSet<ConnectionId>>>);
 
 impl Admitted {
     pub(super) fn insert(&self, connection: ConnectionId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(connection);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(connection);
     }
 
     pub(super) fn remove(&self, connection: &ConnectionId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(connection);
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .remove(connection);
     }
 
     fn has(&self, connection: &ConnectionId) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).contains(connection)
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .contains(connection)
     }
 }
 
@@ -75,7 +84,9 @@ impl<B: NetworkBehaviour> Gated<B> {
     }
 
     fn knows(&self, peer: &PeerId, connection: &ConnectionId) -> bool {
-        self.known.get(peer).is_some_and(|known| known.connection == *connection)
+        self.known
+            .get(peer)
+            .is_some_and(|known| known.connection == *connection)
     }
 
     /// Makes `connection` the one by which `peer` is known, taking leave of the one before.
@@ -83,13 +94,14 @@ impl<B: NetworkBehaviour> Gated<B> {
         let Some(old) = self.known.insert(peer, Known { connection, endpoint }) else {
             return;
         };
-        self.inner.on_swarm_event(FromSwarm::ConnectionClosed(ConnectionClosed {
-            peer_id: peer,
-            connection_id: old.connection,
-            endpoint: &old.endpoint,
-            cause: None,
-            remaining_established: 0,
-        }));
+        self.inner
+            .on_swarm_event(FromSwarm::ConnectionClosed(ConnectionClosed {
+                peer_id: peer,
+                connection_id: old.connection,
+                endpoint: &old.endpoint,
+                cause: None,
+                remaining_established: 0,
+            }));
     }
 
     fn established(&mut self, event: ConnectionEstablished) {
@@ -241,3 +253,6 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gated<B> {
         Poll::Pending
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -35,7 +35,7 @@ const HISTORY: usize = 30;
 
 /// Frames above this many bytes are announced as already held, so that a peer does not send a
 /// second copy. Lower than usual, because in a small league every member is every member's neighbour.
-const IDONTWANT: usize = 4 << 10;
+pub(super) const IDONTWANT: usize = 4 << 10;
 
 /// Packets that may wait for one peer.
 const QUEUE: usize = 2_000;
@@ -80,7 +80,11 @@ pub(super) fn frame_name(frame: &[u8]) -> MessageId {
 }
 
 /// Gossipsub subscribed to the community's topic.
-pub(super) fn gossip(community: &CommunityId, hub: bool, registry: &mut Registry) -> Result<Gossip, MeshError> {
+pub(super) fn gossip(
+    community: &CommunityId,
+    hub: bool,
+    registry: &mut Registry,
+) -> Result<Gossip, MeshError> {
     let topic = topic(community);
     let filter = WhitelistSubscriptionFilter(HashSet::from([topic.hash()]));
     let config = config(&topic, hub)?;
@@ -204,7 +208,9 @@ mod tests {
         for (hub, degree) in [(false, Degree::LEAF), (true, Degree::HUB)] {
             let config = config(&topic, hub).unwrap();
             let hash = topic.hash();
-            assert!(degree.outbound <= degree.low && degree.low <= degree.target && degree.target <= degree.high);
+            assert!(
+                degree.outbound <= degree.low && degree.low <= degree.target && degree.target <= degree.high
+            );
             assert!(degree.outbound * 2 <= degree.target);
             assert_eq!(
                 (config.mesh_n(), config.mesh_n_low(), config.mesh_n_high()),
@@ -236,6 +242,9 @@ mod tests {
         assert!(after(1.0) > thresholds.gossip_threshold);
         assert!(after(3.0) < thresholds.graylist_threshold);
         assert_eq!(params.behaviour_penalty_weight + params.slow_peer_weight, 0.0);
-        assert_eq!(frames.mesh_message_deliveries_weight + params.ip_colocation_factor_weight, 0.0);
+        assert_eq!(
+            frames.mesh_message_deliveries_weight + params.ip_colocation_factor_weight,
+            0.0
+        );
     }
 }

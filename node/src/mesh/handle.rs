@@ -28,8 +28,11 @@ const OPEN_TIME: Duration = Duration::from_secs(10);
 pub struct Ticket {
     pub(super) name: MessageId,
     pub(super) courier: PeerId,
+    /// Whether the frame, once accepted, gives neighbours time to say that they have it.
+    pub(super) courtesy: bool,
     /// Its place among the frames awaiting a verdict. The channel for verdicts has as many places, so
     /// it has room for whoever holds one.
+    #[expect(dead_code, reason = "given back when the ticket is dropped")]
     pub(super) place: OwnedSemaphorePermit,
 }
 
@@ -163,7 +166,11 @@ impl std::fmt::Debug for MeshStream {
 }
 
 impl AsyncRead for MeshStream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().0).poll_read(cx, buffer)
     }
 }

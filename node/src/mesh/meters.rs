@@ -78,7 +78,7 @@ impl Meters {
         );
         r.register(
             "connections_closed",
-            "Connections we refused or closed and why: expelled, superseded, twin, answered, overdue, crowded, talkative, listed (unit: connections)",
+            "Connections we refused or closed and why: asked, expelled, unlisted, superseded, twin, answered, overdue, crowded, talkative, listed, nameless, and cut for those that would not close (unit: connections)",
             meters.closed.clone(),
         );
         r.register(
@@ -91,7 +91,11 @@ impl Meters {
             "Times a peer could not keep up with what we sent (unit: reports, at most one a second and peer)",
             meters.slow.clone(),
         );
-        r.register("links", "Members connected now (unit: members)", meters.links.clone());
+        r.register(
+            "links",
+            "Members connected now (unit: members)",
+            meters.links.clone(),
+        );
         r.register(
             "strangers",
             "Connections of unlisted peers now (unit: connections)",
@@ -173,13 +177,5 @@ impl Flow {
 
     pub(super) fn sent(&self, bytes: usize) {
         self.sent.fetch_add(bytes as u64, Ordering::Relaxed);
-    }
-}
-
-#[cfg(test)]
-impl Meters {
-    /// The value of `hanse_mesh_frames_dropped` of one kind.
-    pub(super) fn dropped_of(&self, kind: &'static str) -> u64 {
-        self.dropped.get_or_create(&Kind { kind }).get()
     }
 }

@@ -72,7 +72,10 @@ mod tests {
         let (peer, other) = (pair.public().to_peer_id(), PeerId::random());
         let plain = "/ip4/192.0.2.7/tcp/4460";
         assert_eq!(dialable(plain, &peer), plain.parse().ok());
-        assert_eq!(dialable(&format!("{plain}/p2p/{peer}"), &peer), plain.parse().ok());
+        assert_eq!(
+            dialable(&format!("{plain}/p2p/{peer}"), &peer),
+            plain.parse().ok()
+        );
         assert_eq!(dialable(&format!("{plain}/p2p/{other}"), &peer), None);
         assert_eq!(dialable("", &peer), None);
     }

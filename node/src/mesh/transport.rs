@@ -18,6 +18,7 @@ use libp2p::{PeerId, Transport, noise, tcp, yamux};
 use prometheus_client::metrics::counter::Counter;
 
 use super::MeshError;
+use super::cut::Switches;
 use super::meters::{Flow, Meters};
 
 /// How long a connection may take to be authenticated and multiplexed.
@@ -32,6 +33,7 @@ pub(super) fn transport(
     keys: &Keypair,
     community: &CommunityId,
     meters: &Meters,
+    switches: Switches,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, MeshError> {
     let mut prologue = b"hanse mesh 1 ".to_vec();
     prologue.extend_from_slice(community.as_bytes());
@@ -50,7 +52,7 @@ pub(super) fn transport(
     Ok(tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
         .upgrade(Version::V1Lazy)
         .authenticate(secure)
-        .multiplex(mux)
+        .multiplex_ext(move |peer, point| switches.on(mux, *peer, point.get_remote_address().clone()))
         .timeout(HANDSHAKE)
         .boxed())
 }
