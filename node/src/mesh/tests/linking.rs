@@ -1,0 +1,187 @@
+//! Links: one a member whoever dials, dialled again when lost, streams over them, the end.
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+use super::*;
+
+#[tokio::test]
+async fn two_that_dial_each_other_at_once_keep_the_same_one_link() {
+    for round in 0..8_u8 {
+        let acme = Node::start(10 + round, listening()).await;
+        let borea = Node::start(60 + round, listening()).await;
+        // Both hurry, so that neither waits for the other's head start.
+        acme.lists(&[&borea]);
+        borea.lists(&[&acme]);
+        let (one, other) = tokio::join!(acme.handle.redial(borea.id), borea.handle.redial(acme.id));
+        one.and(other).unwrap();
+        acme.has_neighbours(1).await;
+        borea.has_neighbours(1).await;
+        let (here, there) = (acme.handle.peers().await, borea.handle.peers().await);
+        assert_eq!((here.len(), there.len()), (1, 1));
+        assert_ne!(here[0].inbound, there[0].inbound, "each keeps another connection");
+        acme.publishes(b"over the one".to_vec()).await;
+        let mut borea = borea;
+        assert_eq!(borea.frame().await.2, b"over the one");
+    }
+}
+
+#[tokio::test]
+async fn a_link_that_is_closed_comes_back_and_gossips() {
+    let mut nodes = league(2).await;
+    let (one, other) = (nodes[0].id, nodes[1].id);
+    nodes[0].connected(other).await;
+    nodes[1].connected(one).await;
+    nodes[0].handle.close(other).await;
+    nodes[0].disconnected(other).await;
+    nodes[1].disconnected(one).await;
+    nodes[0].connected(other).await;
+    nodes[0].has_neighbours(1).await;
+    nodes[1].has_neighbours(1).await;
+    nodes[1].publishes(b"again".to_vec()).await;
+    assert_eq!(nodes[0].frame().await.2, b"again");
+    nodes[1].handle.redial(one).await.unwrap();
+    nodes[0].disconnected(other).await;
+    nodes[0].connected(other).await;
+    let stranger = id(99);
+    assert!(
+        matches!(nodes[0].handle.redial(stranger).await, Err(MeshError::Unlisted(node)) if node == stranger)
+    );
+}
+
+#[tokio::test]
+async fn one_that_only_dials_out_is_reached_through_a_hub() {
+    let mut hub = Node::start(
+        1,
+        MeshSettings {
+            hub: true,
+            ..listening()
+        },
+    )
+    .await;
+    let mut acme = Node::start(2, MeshSettings::default()).await;
+    let mut borea = Node::start(3, MeshSettings::default()).await;
+    for node in [&hub, &acme, &borea] {
+        node.lists(&[&hub, &acme, &borea]);
+    }
+    hub.has_neighbours(2).await;
+    acme.has_neighbours(1).await;
+    borea.has_neighbours(1).await;
+    acme.publishes(b"through".to_vec()).await;
+    let (_, ticket, _) = hub.frame().await;
+    hub.handle.verdict(ticket, Verdict::Accept);
+    let (courier, _, bytes) = borea.frame().await;
+    assert_eq!((courier, &bytes[..]), (hub.id, &b"through"[..]));
+    assert!(acme.handle.listening().await.is_empty());
+    acme.connected(hub.id).await;
+}
+
+#[tokio::test]
+async fn ten_megabytes_flow_over_a_stream_only_as_fast_as_they_are_read() {
+    const SIZE: usize = 10 << 20;
+    let mut nodes = league(2).await;
+    let to = nodes[1].id;
+    let mut out = timeout(DEADLINE, nodes[0].handle.open_stream(to))
+        .await
+        .unwrap()
+        .unwrap();
+    let progress = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+    let written = progress.clone();
+    let writer = tokio::spawn(async move {
+        for block in 0..SIZE / (64 << 10) {
+            out.write_all(&[block as u8; 64 << 10]).await.unwrap();
+            written.store((block + 1) * (64 << 10), std::sync::atomic::Ordering::Relaxed);
+        }
+        out.shutdown().await.unwrap();
+        out
+    });
+    let (from, mut stream) = nodes[1]
+        .next(|event| match event {
+            MeshEvent::Stream { from, stream } => Some((from, stream)),
+            _ => None,
+        })
+        .await;
+    assert_eq!(from, nodes[0].id);
+    // Gossip passes while the stream stands still, and the writer is held back.
+    nodes[0].publishes(b"meanwhile".to_vec()).await;
+    assert_eq!(nodes[1].frame().await.2, b"meanwhile");
+    assert!(!writer.is_finished() && progress.load(std::sync::atomic::Ordering::Relaxed) < SIZE);
+    let mut read = Vec::new();
+    timeout(DEADLINE, stream.read_to_end(&mut read))
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(read.len(), SIZE);
+    assert!(
+        read.chunks(64 << 10)
+            .enumerate()
+            .all(|(block, bytes)| bytes.iter().all(|byte| *byte == block as u8))
+    );
+    writer.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_stream_to_one_that_is_not_connected_is_an_error() {
+    let node = Node::start(1, listening()).await;
+    let away = Node::start(2, MeshSettings::default()).await;
+    node.lists(&[&away]);
+    let error = node.handle.open_stream(away.id).await.unwrap_err();
+    assert!(matches!(error, MeshError::NotConnected(id) if id == away.id));
+    let error = node.handle.call_charter(away.id, Vec::new()).await.unwrap_err();
+    assert!(matches!(error, MeshError::NotConnected(id) if id == away.id));
+}
+
+#[tokio::test]
+async fn told_to_stop_the_mesh_ends_and_the_others_notice() {
+    let mut nodes = league(2).await;
+    let mut other = nodes.pop().unwrap();
+    let node = nodes.pop().unwrap();
+    other.connected(node.id).await;
+    node.stop.cancel();
+    timeout(DEADLINE, node.task).await.unwrap().unwrap().unwrap();
+    assert!(matches!(
+        node.handle.publish(vec![1]).await,
+        Err(MeshError::Stopped)
+    ));
+    other.disconnected(node.id).await;
+}
+
+#[tokio::test]
+async fn a_mesh_nobody_listens_to_ends_with_an_error() {
+    let node = Node::start(1, listening()).await;
+    drop(node.events);
+    let end = timeout(DEADLINE, node.task).await.unwrap().unwrap();
+    assert!(matches!(end, Err(MeshError::Stopped)));
+}
+
+#[tokio::test]
+async fn addresses_that_cannot_be_listened_on_are_named() {
+    let first = Node::start(1, listening()).await;
+    let refused = |listen: &str| {
+        let settings = MeshSettings {
+            listen: vec![listen.to_owned()],
+            ..MeshSettings::default()
+        };
+        let (_, listed) = watch::channel(Arc::default());
+        let (events, _) = mpsc::channel(1);
+        let secret = Zeroizing::new([2; 32]);
+        let stop = CancellationToken::new();
+        start(
+            settings,
+            secret,
+            COMMUNITY,
+            listed,
+            events,
+            &mut Registry::default(),
+            stop,
+        )
+        .err()
+        .unwrap()
+    };
+    assert!(matches!(refused("127.0.0.1:4460"), MeshError::Address(text) if text == "127.0.0.1:4460"));
+    assert!(matches!(
+        refused("/ip4/127.0.0.1/udp/4460"),
+        MeshError::Address(_)
+    ));
+    let taken = &first.addresses[0];
+    assert!(matches!(refused(taken), MeshError::Listen { address, .. } if address == *taken));
+}

@@ -1,0 +1,166 @@
+//! TCP, Noise and Yamux, with every byte counted, and the community bound into the handshake: a node
+//! of another community, or a scanner, gets no further than Noise.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use futures::future::BoxFuture;
+use futures::{AsyncRead, AsyncWrite, FutureExt, TryFutureExt};
+use hanse_protocol::identity::CommunityId;
+use libp2p::core::muxing::StreamMuxerBox;
+use libp2p::core::transport::Boxed;
+use libp2p::core::upgrade::{InboundConnectionUpgrade, OutboundConnectionUpgrade, UpgradeInfo, Version};
+use libp2p::identity::Keypair;
+use libp2p::{PeerId, Transport, noise, tcp, yamux};
+use prometheus_client::metrics::counter::Counter;
+
+use super::MeshError;
+use super::cut::Switches;
+use super::meters::{Flow, Meters};
+
+/// How long a connection may take to be authenticated and multiplexed.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// Streams one connection may have open. A stream may hold 256 KiB we have not read, so this bounds
+/// what a stranger can make us hold to 16 MiB in its few seconds.
+const STREAMS: usize = 64;
+
+/// The transport of one community's swarm.
+pub(super) fn transport(
+    keys: &Keypair,
+    community: &CommunityId,
+    meters: &Meters,
+    switches: Switches,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, MeshError> {
+    let mut prologue = b"hanse mesh 1 ".to_vec();
+    prologue.extend_from_slice(community.as_bytes());
+    let noise = noise::Config::new(keys)
+        .map_err(|reason| MeshError::Key(reason.to_string()))?
+        .with_prologue(prologue);
+    let (received, sent) = meters.byte_counters();
+    let secure = MeteredNoise {
+        noise,
+        meters: meters.clone(),
+        received,
+        sent,
+    };
+    let mut mux = yamux::Config::default();
+    mux.set_max_num_streams(STREAMS);
+    Ok(tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+        .upgrade(Version::V1Lazy)
+        .authenticate(secure)
+        .multiplex_ext(move |peer, point| switches.on(mux, *peer, point.get_remote_address().clone()))
+        .timeout(HANDSHAKE)
+        .boxed())
+}
+
+/// Noise over a counted socket. The counting starts here because only here is the peer's name learnt
+/// while the socket is still ours to wrap.
+#[derive(Clone)]
+struct MeteredNoise {
+    noise: noise::Config,
+    meters: Meters,
+    received: Counter,
+    sent: Counter,
+}
+
+impl MeteredNoise {
+    fn metered<C>(&self, socket: C) -> (Metered<C>, Arc<Flow>) {
+        let flow = Arc::new(Flow::default());
+        let metered = Metered {
+            socket,
+            flow: flow.clone(),
+            received: self.received.clone(),
+            sent: self.sent.clone(),
+        };
+        (metered, flow)
+    }
+}
+
+impl UpgradeInfo for MeteredNoise {
+    type Info = <noise::Config as UpgradeInfo>::Info;
+    type InfoIter = <noise::Config as UpgradeInfo>::InfoIter;
+
+    fn protocol_info(&self) -> Self::InfoIter {
+        self.noise.protocol_info()
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin + Send + 'static> InboundConnectionUpgrade<C> for MeteredNoise {
+    type Output = (PeerId, noise::Output<Metered<C>>);
+    type Error = noise::Error;
+    type Future = BoxFuture<'static, Result<Self::Output, noise::Error>>;
+
+    fn upgrade_inbound(self, socket: C, info: Self::Info) -> Self::Future {
+        let (socket, flow) = self.metered(socket);
+        let meters = self.meters;
+        self.noise
+            .upgrade_inbound(socket, info)
+            .inspect_ok(move |(peer, _)| meters.attach(*peer, &flow))
+            .boxed()
+    }
+}
+
+impl<C: AsyncRead + AsyncWrite + Unpin + Send + 'static> OutboundConnectionUpgrade<C> for MeteredNoise {
+    type Output = (PeerId, noise::Output<Metered<C>>);
+    type Error = noise::Error;
+    type Future = BoxFuture<'static, Result<Self::Output, noise::Error>>;
+
+    fn upgrade_outbound(self, socket: C, info: Self::Info) -> Self::Future {
+        let (socket, flow) = self.metered(socket);
+        let meters = self.meters;
+        self.noise
+            .upgrade_outbound(socket, info)
+            .inspect_ok(move |(peer, _)| meters.attach(*peer, &flow))
+            .boxed()
+    }
+}
+
+/// A socket that counts what passes.
+struct Metered<C> {
+    socket: C,
+    flow: Arc<Flow>,
+    received: Counter,
+    sent: Counter,
+}
+
+impl<C> Metered<C> {
+    fn count_received(&self, bytes: usize) {
+        self.flow.received(bytes);
+        self.received.inc_by(bytes as u64);
+    }
+
+    fn count_sent(&self, bytes: usize) {
+        self.flow.sent(bytes);
+        self.sent.inc_by(bytes as u64);
+    }
+}
+
+impl<C: AsyncRead + Unpin> AsyncRead for Metered<C> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let bytes = ready!(Pin::new(&mut this.socket).poll_read(cx, buffer))?;
+        this.count_received(bytes);
+        Poll::Ready(Ok(bytes))
+    }
+}
+
+impl<C: AsyncWrite + Unpin> AsyncWrite for Metered<C> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = ready!(Pin::new(&mut this.socket).poll_write(cx, bytes))?;
+        this.count_sent(written);
+        Poll::Ready(Ok(written))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().socket).poll_close(cx)
+    }
+}
