@@ -1,3 +1,4 @@
 //! The Hanse node.
 pub mod exchange;
 pub mod reading;
+pub mod settings;
