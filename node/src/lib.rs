@@ -1,4 +1,6 @@
 //! The Hanse node.
 pub mod exchange;
+pub mod logging;
 pub mod reading;
 pub mod settings;
+pub mod tokens;
