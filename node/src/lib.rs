@@ -1,4 +1,5 @@
 //! The Hanse node.
+pub mod api;
 pub mod exchange;
 pub mod logging;
 pub mod reading;
