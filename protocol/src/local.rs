@@ -10,11 +10,17 @@ use crate::record::Kind;
 use crate::timestamp::Timestamp;
 use crate::tlp::Tlp;
 
+pub mod span;
+
 /// Largest request body, bytes: one batch of a bulk publish.
 pub const REQUEST: usize = 8 << 20;
 
 /// Most objects in one publish request.
 pub const PUBLISH_OBJECTS: usize = 5_000;
+
+/// Small objects of one audience that the daemon puts into one record. A publisher whose requests
+/// hold multiples of this leaves no record half filled.
+pub const RECORD_OBJECTS: usize = 200;
 
 /// Most matches or records in one answer.
 pub const PAGE: usize = 1_000;

@@ -1,0 +1,167 @@
+//! The local HTTP API: who may ask, how much, and how each answer and error looks. It asks the
+//! exchange to change things and the store's readers to look; it decides nothing itself.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::middleware::{from_fn, from_fn_with_state};
+use axum::routing::{delete, get, post};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use crate::exchange::Exchange;
+use crate::reading::Reading;
+use crate::settings;
+use crate::tokens::Tokens;
+
+mod auth;
+mod backend;
+mod body;
+mod community;
+mod health;
+mod line;
+mod problem;
+mod records;
+#[cfg(test)]
+mod tests;
+
+use backend::{Backend, Node};
+
+/// Most requests under way; a body of each is in memory, so this times its bound is what the API
+/// may take.
+const REQUESTS: usize = 32;
+
+/// Most reads of the store at once: they hold blocking threads, and the disk has no more to give.
+const READS: usize = 4;
+
+/// How often the book of tokens is looked at: an added or revoked token counts within a second.
+const TOKENS: Duration = Duration::from_millis(500);
+
+/// How long requests under way may take to end when the daemon stops.
+const FAREWELL: Duration = Duration::from_secs(10);
+
+/// Why the API does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ApiError {
+    /// The address cannot be listened on.
+    #[error("the API cannot listen on `{address}`")]
+    Listen {
+        /// The address of the settings.
+        address: SocketAddr,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// Serving ended.
+    #[error("the API stopped serving")]
+    Serve(#[source] std::io::Error),
+}
+
+/// The API, listening.
+#[derive(Debug)]
+pub struct Serving {
+    /// Where it listens, with its real port.
+    pub address: SocketAddr,
+    /// Ends after `stop`, once requests under way have ended or ten seconds have passed; or with
+    /// an error before.
+    pub task: JoinHandle<Result<(), ApiError>>,
+}
+
+/// What every request is served with.
+struct Shared<B> {
+    backend: B,
+    tokens: watch::Receiver<Arc<Tokens>>,
+    metrics: Arc<Registry>,
+    hosts: Vec<String>,
+    port: u16,
+    requests: Semaphore,
+    reads: Semaphore,
+}
+
+type State<B> = Arc<Shared<B>>;
+
+/// Binds the listener, so that a taken address is an error before anything else, and serves until
+/// `stop`.
+///
+/// # Errors
+/// [`ApiError::Listen`].
+pub async fn serve(
+    settings: &settings::Api,
+    exchange: Exchange,
+    reading: Reading,
+    tokens: Tokens,
+    metrics: Arc<Registry>,
+    stop: CancellationToken,
+) -> Result<Serving, ApiError> {
+    serve_with(settings, Node { exchange, reading }, tokens, metrics, stop).await
+}
+
+async fn serve_with<B: Backend>(
+    settings: &settings::Api,
+    backend: B,
+    tokens: Tokens,
+    metrics: Arc<Registry>,
+    stop: CancellationToken,
+) -> Result<Serving, ApiError> {
+    let listening = |source| ApiError::Listen {
+        address: settings.listen,
+        source,
+    };
+    let listener = TcpListener::bind(settings.listen).await.map_err(listening)?;
+    let address = listener.local_addr().map_err(listening)?;
+    let shared = Arc::new(Shared {
+        backend,
+        tokens: auth::follow(tokens, TOKENS, stop.clone()),
+        metrics,
+        hosts: settings.hosts.clone(),
+        port: address.port(),
+        requests: Semaphore::new(REQUESTS),
+        reads: Semaphore::new(READS),
+    });
+    let router = routes(shared);
+    let task = tokio::spawn(async move {
+        let served = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let farewell = async {
+            stop.cancelled().await;
+            tokio::time::sleep(FAREWELL).await;
+        };
+        tokio::select! {
+            served = async { served.await } => served.map_err(ApiError::Serve),
+            () = farewell => Ok(()),
+        }
+    });
+    Ok(Serving { address, task })
+}
+
+/// Every route; what each of them takes and answers is in `hanse_protocol::local`.
+fn routes<B: Backend>(shared: State<B>) -> Router {
+    Router::new()
+        .route("/v1/records", post(records::publish::<B>).get(records::page::<B>))
+        .route("/v1/records/{id}", get(records::record::<B>))
+        .route("/v1/objects/{id}", get(records::object::<B>))
+        .route("/v1/search", post(records::search::<B>))
+        .route(
+            "/v1/members",
+            get(community::members::<B>).post(community::admit::<B>),
+        )
+        .route("/v1/members/{handle}", delete(community::expel::<B>))
+        .route("/v1/status", get(community::status::<B>))
+        .route("/v1/request", post(community::request::<B>))
+        .route("/v1/community", post(community::found::<B>))
+        .route("/v1/join", post(community::join::<B>))
+        .route("/healthz", get(health::healthz))
+        .route("/metrics", get(health::metrics::<B>))
+        .fallback(problem::no_route)
+        .method_not_allowed_fallback(problem::no_method)
+        .layer(body::limit())
+        .layer(from_fn_with_state(Arc::clone(&shared), body::few_at_once::<B>))
+        .layer(from_fn_with_state(Arc::clone(&shared), auth::own_host::<B>))
+        .layer(from_fn(line::written))
+        .layer(from_fn_with_state(Arc::clone(&shared), auth::presented::<B>))
+        .with_state(shared)
+}

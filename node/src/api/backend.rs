@@ -1,0 +1,108 @@
+//! What the API needs of the node. A trait, so that what the API adds (who may, how much, which
+//! problem) is tested without a node behind it.
+
+use hanse_protocol::identity::{Handle, RecordId};
+use hanse_protocol::local;
+use hanse_protocol::tlp::Tlp;
+
+use crate::exchange::{Actor, Exchange, ExchangeError};
+use crate::reading::{Reading, ReadingError};
+
+/// An answer of the exchange, awaited.
+pub(super) trait Changed<T>: Future<Output = Result<T, ExchangeError>> + Send {}
+
+impl<T, F: Future<Output = Result<T, ExchangeError>> + Send> Changed<T> for F {}
+
+/// What changes things and what looks at them.
+pub(super) trait Backend: Clone + Send + Sync + 'static {
+    fn publish(&self, by: Actor, request: local::PublishRequest) -> impl Changed<local::PublishReply>;
+    fn request(&self, by: Actor) -> impl Changed<local::RequestReply>;
+    fn found(&self, by: Actor, request: local::FoundRequest) -> impl Changed<local::Founded>;
+    fn admit(&self, by: Actor, request: local::AdmitRequest) -> impl Changed<local::Admission>;
+    fn expel(&self, by: Actor, member: Handle) -> impl Changed<local::CharterReply>;
+    fn join(&self, by: Actor, request: local::JoinRequest) -> impl Changed<local::CharterReply>;
+
+    fn search(
+        &self,
+        request: &local::SearchRequest,
+        ceiling: Tlp,
+    ) -> Result<local::SearchReply, ReadingError>;
+    fn record(&self, id: &RecordId, ceiling: Tlp) -> Result<local::RecordView, ReadingError>;
+    fn object(&self, id: &str, ceiling: Tlp) -> Result<local::ObjectReply, ReadingError>;
+    fn page(
+        &self,
+        after: u64,
+        limit: usize,
+        objects: bool,
+        ceiling: Tlp,
+    ) -> Result<local::RecordPage, ReadingError>;
+    fn members(&self) -> Result<Option<local::MembersReply>, ReadingError>;
+    fn status(&self) -> impl Future<Output = Result<local::StatusReply, ReadingError>> + Send;
+}
+
+/// The node itself.
+#[derive(Clone)]
+pub(super) struct Node {
+    pub(super) exchange: Exchange,
+    pub(super) reading: Reading,
+}
+
+impl Backend for Node {
+    fn publish(&self, by: Actor, request: local::PublishRequest) -> impl Changed<local::PublishReply> {
+        self.exchange.publish(by, request)
+    }
+
+    fn request(&self, by: Actor) -> impl Changed<local::RequestReply> {
+        self.exchange.request(by)
+    }
+
+    fn found(&self, by: Actor, request: local::FoundRequest) -> impl Changed<local::Founded> {
+        self.exchange.found(by, request)
+    }
+
+    fn admit(&self, by: Actor, request: local::AdmitRequest) -> impl Changed<local::Admission> {
+        self.exchange.admit(by, request)
+    }
+
+    fn expel(&self, by: Actor, member: Handle) -> impl Changed<local::CharterReply> {
+        self.exchange.expel(by, member)
+    }
+
+    fn join(&self, by: Actor, request: local::JoinRequest) -> impl Changed<local::CharterReply> {
+        self.exchange.join(by, request)
+    }
+
+    fn search(
+        &self,
+        request: &local::SearchRequest,
+        ceiling: Tlp,
+    ) -> Result<local::SearchReply, ReadingError> {
+        self.reading.search(request, ceiling)
+    }
+
+    fn record(&self, id: &RecordId, ceiling: Tlp) -> Result<local::RecordView, ReadingError> {
+        self.reading.record(id, ceiling)
+    }
+
+    fn object(&self, id: &str, ceiling: Tlp) -> Result<local::ObjectReply, ReadingError> {
+        self.reading.object(id, ceiling)
+    }
+
+    fn page(
+        &self,
+        after: u64,
+        limit: usize,
+        objects: bool,
+        ceiling: Tlp,
+    ) -> Result<local::RecordPage, ReadingError> {
+        self.reading.page(after, limit, objects, ceiling)
+    }
+
+    fn members(&self) -> Result<Option<local::MembersReply>, ReadingError> {
+        self.reading.members()
+    }
+
+    fn status(&self) -> impl Future<Output = Result<local::StatusReply, ReadingError>> + Send {
+        self.reading.status()
+    }
+}

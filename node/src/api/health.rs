@@ -1,0 +1,24 @@
+//! What needs no token: whether the daemon answers, and its numbers, which name no member.
+
+use axum::extract::State;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use super::State as Held;
+use super::problem::Failure;
+
+/// `GET /healthz`.
+pub(super) async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+/// `GET /metrics`, in the OpenMetrics text format.
+pub(super) async fn metrics<B: Send + Sync + 'static>(
+    State(shared): State<Held<B>>,
+) -> Result<Response, Failure> {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &shared.metrics)
+        .map_err(|_| Failure::internal("the metrics could not be written"))?;
+    let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    Ok(([(CONTENT_TYPE, kind)], text).into_response())
+}

@@ -1,0 +1,541 @@
+//! The daemon's settings: the commented example is the lowest layer and the documentation of every
+//! key, above it the node's `hansed.toml`, above that the environment. The only file that names
+//! the `config` crate.
+
+use std::collections::{BTreeSet, HashMap};
+use std::fs::OpenOptions;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::time::Duration;
+
+use config::{Config, ConfigError, Environment, File, FileFormat, Value};
+use hanse_protocol::charter::member::Profile;
+use hanse_protocol::limits;
+use hanse_protocol::local::span;
+use serde::Deserialize;
+
+#[cfg(test)]
+mod tests;
+
+/// The settings file's name in the node's folder.
+pub const FILE: &str = "hansed.toml";
+
+/// Every key with its default, its unit and its reason.
+pub const EXAMPLE: &str = include_str!("settings/example.toml");
+
+/// Largest settings file, bytes: the example with every key set stays under a tenth of it.
+const LARGEST: u64 = 64 << 10;
+
+/// Most host names, listen addresses or external addresses.
+const LIST: usize = 32;
+
+/// Keys of the member section: the only ones without a default, so the example cannot list them.
+const MEMBER: [&str; 5] = [
+    "member.handle",
+    "member.name",
+    "member.kind",
+    "member.sector",
+    "member.country",
+];
+
+/// The settings of one node, read and checked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Settings {
+    /// Who this organisation is.
+    pub member: Profile,
+    /// The local HTTP API.
+    pub api: Api,
+    /// The mesh of nodes.
+    pub mesh: Mesh,
+    /// What is kept on disk.
+    pub store: Store,
+    /// Comparing holdings with peers.
+    pub healing: Healing,
+    /// Messages of the daemon.
+    pub log: Log,
+}
+
+/// The local HTTP API.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Api {
+    /// Where it listens: a loopback address; port 0 lets the system choose.
+    pub listen: SocketAddr,
+    /// Values of the Host header that are accepted besides the loopback ones.
+    pub hosts: Vec<String>,
+}
+
+/// The mesh of nodes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mesh {
+    /// Multiaddresses to listen on.
+    pub listen: Vec<String>,
+    /// Multiaddresses others dial, if they differ from those listened on.
+    pub external: Vec<String>,
+    /// Whether it serves many nodes that only dial out.
+    pub hub: bool,
+}
+
+impl Mesh {
+    /// The addresses that others may dial: the external ones, or else those listened on that name
+    /// a host and a port of their own.
+    pub fn dialable(&self) -> Vec<String> {
+        if !self.external.is_empty() {
+            return self.external.clone();
+        }
+        let names_a_host = |address: &&String| {
+            let mut parts = address.split('/');
+            !parts.any(|part| matches!(part, "0.0.0.0" | "::" | "0"))
+        };
+        self.listen.iter().filter(names_a_host).cloned().collect()
+    }
+}
+
+/// What is kept on disk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Store {
+    /// The index engine.
+    pub engine: Engine,
+}
+
+/// An index engine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Engine {
+    /// An LSM tree on disk.
+    Fjall,
+    /// Nothing on disk: for tests and simulation, never from a settings file.
+    Memory,
+}
+
+/// Comparing holdings with peers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Healing {
+    /// How long between two comparisons with a connected peer.
+    pub every: Duration,
+}
+
+/// Messages of the daemon.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Log {
+    /// How they are written.
+    pub format: LogFormat,
+    /// The least severe level shown, or directives for single targets.
+    pub level: String,
+}
+
+/// How messages are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    Human,
+    /// One JSON object a line.
+    Json,
+}
+
+/// Why there are no settings.
+#[derive(Debug, thiserror::Error)]
+pub enum SettingsError {
+    /// The settings file is not there.
+    #[error("`{0}` does not exist: run `hansed init` first")]
+    Missing(PathBuf),
+    /// There is a settings file already.
+    #[error("`{0}` exists already and is left as it is")]
+    Exists(PathBuf),
+    /// It could not be read or written.
+    #[error("`{path}` could not be read or written")]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: std::io::Error,
+    },
+    /// It is larger than a settings file may be.
+    #[error("`{0}` is larger than 64 KiB")]
+    TooLarge(PathBuf),
+    /// It is no TOML, or the layers do not fit together.
+    #[error("{layer} cannot be read as settings")]
+    Syntax {
+        /// The file, or the environment.
+        layer: String,
+        /// Where and why.
+        #[source]
+        source: ConfigError,
+    },
+    /// A key that does not exist.
+    #[error("unknown key `{key}` in {layer}")]
+    UnknownKey {
+        /// The key with its section.
+        key: String,
+        /// The file, or the environment.
+        layer: String,
+    },
+    /// A key of the member section that is not there.
+    #[error("`{0}` is not set: run `hansed init`")]
+    NotSet(&'static str),
+    /// A key's value breaks a rule.
+    #[error("`{key}`: {reason}")]
+    Value {
+        /// The key with its section.
+        key: &'static str,
+        /// Which rule.
+        reason: String,
+    },
+}
+
+impl Settings {
+    /// Reads the settings of the node in `folder`.
+    ///
+    /// # Errors
+    /// [`SettingsError`]; an unknown key is one, and the message names it and where it stands.
+    pub fn load(folder: &Path) -> Result<Self, SettingsError> {
+        Self::load_with(folder, None)
+    }
+
+    /// As [`Settings::load`], with these variables instead of the process's environment.
+    pub(crate) fn load_with(
+        folder: &Path,
+        variables: Option<HashMap<String, String>>,
+    ) -> Result<Self, SettingsError> {
+        let path = folder.join(FILE);
+        let text = read(&path)?;
+        let environment = "the environment".to_owned();
+        let example = layer("the built-in example".to_owned(), text_source(EXAMPLE))?;
+        let file = layer(format!("`{}`", path.display()), text_source(&text))?;
+        let variables = layer(environment.clone(), environment_source(variables))?;
+        let known: BTreeSet<String> = example
+            .keys
+            .iter()
+            .map(String::as_str)
+            .chain(MEMBER)
+            .map(str::to_owned)
+            .collect();
+        for layer in [&file, &variables] {
+            if let Some(key) = layer.keys.iter().find(|key| !known.contains(*key)) {
+                let (key, layer) = (key.clone(), layer.name.clone());
+                return Err(SettingsError::UnknownKey { key, layer });
+            }
+        }
+        let whole = Config::builder()
+            .add_source(example.config)
+            .add_source(file.config)
+            .add_source(variables.config)
+            .build()
+            .and_then(Config::try_deserialize::<Written>)
+            .map_err(|source| {
+                let layer = format!("`{}` with {environment}", path.display());
+                SettingsError::Syntax { layer, source }
+            })?;
+        whole.check()
+    }
+
+    /// Writes the settings file of a new node: the commented example, with every default left to
+    /// the program and the member filled in. Returns the file's path.
+    ///
+    /// # Errors
+    /// [`SettingsError::Exists`] when there is one; [`SettingsError::Value`] for a profile that no
+    /// charter would take; [`SettingsError::Io`].
+    pub fn write_new(folder: &Path, member: &Profile) -> Result<PathBuf, SettingsError> {
+        check_member(member)?;
+        let path = folder.join(FILE);
+        let text = filled_in(member);
+        let written = OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .open(&path)
+            .and_then(|mut file| file.write_all(text.as_bytes()).and_then(|()| file.sync_all()))
+            .and_then(|()| std::fs::File::open(folder)?.sync_all());
+        match written {
+            Ok(()) => Ok(path),
+            Err(source) if source.kind() == std::io::ErrorKind::AlreadyExists => {
+                Err(SettingsError::Exists(path))
+            }
+            Err(source) => Err(SettingsError::Io { path, source }),
+        }
+    }
+}
+
+fn read(path: &Path) -> Result<String, SettingsError> {
+    let io = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::NotFound => SettingsError::Missing(path.to_owned()),
+        _ => SettingsError::Io {
+            path: path.to_owned(),
+            source,
+        },
+    };
+    if std::fs::metadata(path).map_err(io)?.len() > LARGEST {
+        return Err(SettingsError::TooLarge(path.to_owned()));
+    }
+    std::fs::read_to_string(path).map_err(io)
+}
+
+/// One layer, and the keys it sets.
+struct Layer {
+    name: String,
+    config: Config,
+    keys: BTreeSet<String>,
+}
+
+fn layer<S>(name: String, source: S) -> Result<Layer, SettingsError>
+where
+    S: config::Source + Send + Sync + 'static,
+{
+    let built = Config::builder().add_source(source).build();
+    let read = built.and_then(|config| {
+        let table: HashMap<String, Value> = config.clone().try_deserialize()?;
+        Ok((config, table))
+    });
+    let (config, table) = read.map_err(|source| SettingsError::Syntax {
+        layer: name.clone(),
+        source,
+    })?;
+    let mut keys = BTreeSet::new();
+    for (section, value) in table {
+        match value.into_table() {
+            Ok(entries) => keys.extend(entries.into_keys().map(|key| format!("{section}.{key}"))),
+            // A key outside of every section.
+            Err(_) => {
+                keys.insert(section);
+            }
+        }
+    }
+    Ok(Layer { name, config, keys })
+}
+
+fn text_source(text: &str) -> impl config::Source + Send + Sync + 'static + use<> {
+    File::from_str(text, FileFormat::Toml)
+}
+
+fn environment_source(variables: Option<HashMap<String, String>>) -> Environment {
+    Environment::with_prefix("HANSED")
+        .prefix_separator("__")
+        .separator("__")
+        .try_parsing(true)
+        .list_separator(",")
+        .with_list_parse_key("api.hosts")
+        .with_list_parse_key("mesh.listen")
+        .with_list_parse_key("mesh.external")
+        .ignore_empty(true)
+        .source(variables)
+}
+
+/// The settings as they are written, before what their values mean is checked.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    #[serde(default)]
+    member: WrittenMember,
+    api: WrittenApi,
+    mesh: WrittenMesh,
+    store: WrittenStore,
+    healing: WrittenHealing,
+    log: WrittenLog,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenMember {
+    handle: Option<String>,
+    name: Option<String>,
+    kind: Option<String>,
+    sector: Option<String>,
+    country: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenApi {
+    listen: String,
+    hosts: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenMesh {
+    listen: Vec<String>,
+    external: Vec<String>,
+    hub: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenStore {
+    engine: Engine,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenHealing {
+    every: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct WrittenLog {
+    format: LogFormat,
+    level: String,
+}
+
+impl Written {
+    fn check(self) -> Result<Settings, SettingsError> {
+        Ok(Settings {
+            member: self.member.check()?,
+            api: self.api.check()?,
+            mesh: self.mesh.check()?,
+            store: self.store.check()?,
+            healing: self.healing.check()?,
+            log: Log {
+                format: self.log.format,
+                level: self.log.level,
+            },
+        })
+    }
+}
+
+impl WrittenMember {
+    fn check(self) -> Result<Profile, SettingsError> {
+        let profile = Profile {
+            handle: parse("member.handle", self.handle)?,
+            name: self.name.ok_or(SettingsError::NotSet("member.name"))?,
+            kind: parse("member.kind", self.kind)?,
+            sector: self.sector.unwrap_or_default(),
+            country: self.country.ok_or(SettingsError::NotSet("member.country"))?,
+        };
+        check_member(&profile)?;
+        Ok(profile)
+    }
+}
+
+fn parse<T: FromStr>(key: &'static str, text: Option<String>) -> Result<T, SettingsError>
+where
+    T::Err: std::fmt::Display,
+{
+    let text = text.ok_or(SettingsError::NotSet(key))?;
+    text.parse()
+        .map_err(|error: T::Err| refused(key, error.to_string()))
+}
+
+fn check_member(profile: &Profile) -> Result<(), SettingsError> {
+    profile.check_form().map_err(|reason| refused("member", reason))
+}
+
+impl WrittenApi {
+    fn check(self) -> Result<Api, SettingsError> {
+        let listen: SocketAddr = parse("api.listen", Some(self.listen))?;
+        if !listen.ip().is_loopback() {
+            let reason = format!(
+                "`{listen}` is no loopback address: the API is not encrypted, so it listens on this machine only"
+            );
+            return Err(refused("api.listen", reason));
+        }
+        check_list("api.hosts", &self.hosts)?;
+        Ok(Api {
+            listen,
+            hosts: self.hosts,
+        })
+    }
+}
+
+impl WrittenMesh {
+    fn check(self) -> Result<Mesh, SettingsError> {
+        check_list("mesh.listen", &self.listen)?;
+        check_list("mesh.external", &self.external)?;
+        for (key, addresses) in [("mesh.listen", &self.listen), ("mesh.external", &self.external)] {
+            if let Some(address) = addresses.iter().find(|address| !address.starts_with('/')) {
+                let reason = format!("`{address}` is no multiaddress: `/ip4/192.0.2.1/tcp/7475` is");
+                return Err(refused(key, reason));
+            }
+        }
+        if self.external.len() > limits::ADDRESSES {
+            return Err(refused(
+                "mesh.external",
+                format!("more than {} addresses", limits::ADDRESSES),
+            ));
+        }
+        Ok(Mesh {
+            listen: self.listen,
+            external: self.external,
+            hub: self.hub,
+        })
+    }
+}
+
+impl WrittenStore {
+    fn check(self) -> Result<Store, SettingsError> {
+        match self.engine {
+            Engine::Fjall => Ok(Store { engine: self.engine }),
+            Engine::Memory => Err(refused("store.engine", "`memory` keeps nothing: it is for tests")),
+        }
+    }
+}
+
+impl WrittenHealing {
+    fn check(self) -> Result<Healing, SettingsError> {
+        let every = span::parse(&self.every).map_err(|error| refused("healing.every", error.to_string()))?;
+        if every < Duration::from_secs(1) {
+            return Err(refused(
+                "healing.every",
+                format!("`{}` is under a second", self.every),
+            ));
+        }
+        Ok(Healing { every })
+    }
+}
+
+fn check_list(key: &'static str, texts: &[String]) -> Result<(), SettingsError> {
+    if texts.len() > LIST {
+        return Err(refused(key, format!("more than {LIST} entries")));
+    }
+    match texts
+        .iter()
+        .find(|text| text.is_empty() || text.len() > limits::ADDRESS)
+    {
+        Some(_) => Err(refused(
+            key,
+            format!("an entry is empty or longer than {} bytes", limits::ADDRESS),
+        )),
+        None => Ok(()),
+    }
+}
+
+fn refused(key: &'static str, reason: impl Into<String>) -> SettingsError {
+    SettingsError::Value {
+        key,
+        reason: reason.into(),
+    }
+}
+
+/// The example with the member's values in place and every other key commented out, so that a
+/// later program's better default is not held back by a file that never meant to choose.
+fn filled_in(member: &Profile) -> String {
+    let values = [
+        ("handle", member.handle.as_str()),
+        ("name", &member.name),
+        ("kind", &member.kind.to_string()),
+        ("sector", &member.sector),
+        ("country", &member.country),
+    ]
+    .map(|(key, value)| (format!("#{key} = "), format!("{key} = {}", quoted(value))));
+    let mut text = String::with_capacity(EXAMPLE.len() + 512);
+    for line in EXAMPLE.lines() {
+        let value = values.iter().find(|(start, _)| line.starts_with(start.as_str()));
+        match value {
+            Some((_, filled)) => text.push_str(filled),
+            None => {
+                let sets = !line.is_empty() && !line.starts_with(['#', '[']);
+                text.push_str(if sets { "#" } else { "" });
+                text.push_str(line);
+            }
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// A TOML basic string. Control characters never get here: a profile has none.
+fn quoted(text: &str) -> String {
+    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))
+}

@@ -1,0 +1,120 @@
+use super::*;
+
+fn acme() -> Profile {
+    Profile {
+        handle: "acme-water".parse().unwrap(),
+        name: "Acme \"Water\" \\ Works 🌊".to_owned(),
+        kind: "utility".parse().unwrap(),
+        sector: "water".to_owned(),
+        country: "DE".to_owned(),
+    }
+}
+
+fn variables(pairs: &[(&str, &str)]) -> Option<HashMap<String, String>> {
+    Some(
+        pairs
+            .iter()
+            .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
+            .collect(),
+    )
+}
+
+fn folder_with(extra: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Settings::write_new(folder.path(), &acme()).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text + extra).unwrap();
+    folder
+}
+
+#[test]
+fn a_new_node_starts_with_the_documented_defaults() {
+    let folder = folder_with("");
+    let settings = Settings::load_with(folder.path(), variables(&[])).unwrap();
+    assert_eq!(settings.member, acme());
+    assert_eq!(settings.api.listen.to_string(), "127.0.0.1:7474");
+    assert_eq!(settings.mesh.listen, ["/ip4/0.0.0.0/tcp/7475"]);
+    assert_eq!(settings.mesh.dialable(), Vec::<String>::new());
+    assert_eq!(settings.healing.every, Duration::from_secs(30));
+    assert_eq!(settings.store.engine, Engine::Fjall);
+    assert!(matches!(
+        Settings::write_new(folder.path(), &acme()),
+        Err(SettingsError::Exists(_))
+    ));
+}
+
+#[test]
+fn the_environment_wins_over_the_file_and_the_file_over_the_example() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = Settings::write_new(folder.path(), &acme()).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let text = text
+        .replace("#every = \"30s\"", "every = \"5m\"")
+        .replace("#hub = false", "hub = true");
+    std::fs::write(&path, text).unwrap();
+    let settings = Settings::load_with(
+        folder.path(),
+        variables(&[
+            ("HANSED__HEALING__EVERY", "2m"),
+            (
+                "HANSED__MESH__LISTEN",
+                "/ip4/127.0.0.1/tcp/0,/ip4/192.0.2.7/tcp/7475",
+            ),
+            ("HANSED__MESH__HUB", "false"),
+            ("HANSED__MEMBER__SECTOR", "42"),
+            ("UNRELATED", "x"),
+        ]),
+    )
+    .unwrap();
+    assert_eq!(settings.healing.every, Duration::from_secs(120));
+    assert!(!settings.mesh.hub);
+    assert_eq!(settings.member.sector, "42");
+    assert_eq!(settings.mesh.listen.len(), 2);
+    assert_eq!(settings.mesh.dialable(), ["/ip4/192.0.2.7/tcp/7475"]);
+}
+
+#[test]
+fn what_is_wrong_is_named_with_where_it_stands() {
+    let cases = [
+        ("[mesh.listn]\nx = 1\n", "unknown key `mesh.listn`"),
+        ("listn = 1\n", "unknown key `log.listn`"),
+        ("[mehs]\nhub = true\n", "unknown key `mehs.hub`"),
+        ("[unfinished\n", "cannot be read as settings"),
+    ];
+    for (extra, expected) in cases {
+        let folder = folder_with(extra);
+        let error = Settings::load_with(folder.path(), variables(&[]))
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(expected), "{error}");
+        assert!(error.contains(FILE), "{error}");
+    }
+    let cases = [
+        (
+            "HANSED__MESH__LISTN",
+            "x",
+            "unknown key `mesh.listn` in the environment",
+        ),
+        ("HANSED__API__LISTEN", "0.0.0.0:7474", "no loopback address"),
+        ("HANSED__STORE__ENGINE", "memory", "for tests"),
+        ("HANSED__HEALING__EVERY", "30", "no span of time"),
+        ("HANSED__MEMBER__KIND", "guild", "no kind of member"),
+        ("HANSED__MEMBER__COUNTRY", "Germany", "two capital letters"),
+        ("HANSED__MESH__LISTEN", "localhost:1", "no multiaddress"),
+    ];
+    for (key, value, expected) in cases {
+        let folder = folder_with("");
+        let error = Settings::load_with(folder.path(), variables(&[(key, value)])).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}
+
+#[test]
+fn without_a_member_it_says_to_run_init() {
+    let folder = tempfile::tempdir().unwrap();
+    let error = Settings::load_with(folder.path(), variables(&[])).unwrap_err();
+    assert!(matches!(&error, SettingsError::Missing(_)), "{error}");
+    std::fs::write(folder.path().join(FILE), EXAMPLE).unwrap();
+    let error = Settings::load_with(folder.path(), variables(&[])).unwrap_err();
+    assert_eq!(error.to_string(), "`member.handle` is not set: run `hansed init`");
+}
