@@ -1,0 +1,244 @@
+//! The command line of `hansed`: making a node, running it, looking after it.
+
+use std::ffi::OsString;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use hanse_protocol::charter::member::{MemberKind, Profile};
+use hanse_protocol::identity::Handle;
+use hanse_protocol::local::Role;
+use hanse_protocol::tlp::Tlp;
+use tokio_util::sync::CancellationToken;
+
+use crate::settings::Settings;
+use crate::tokens::Tokens;
+use crate::{clock, daemon, logging};
+
+mod check;
+mod init;
+mod reindex;
+
+/// The Hanse node: exchanges signed and sealed STIX with the members of its community.
+///
+/// A node is a folder: its settings (`hansed.toml`), keys, tokens and store. Start with
+/// `hansed init`, then `hansed serve`; everything else is done with `hanse`, through the node's
+/// local API.
+///
+/// Exit codes: 0 done, 1 failed, 2 wrong use.
+#[derive(Parser)]
+#[command(name = "hansed", version, max_term_width = 100)]
+struct Hansed {
+    /// The node's folder.
+    #[arg(long, global = true, value_name = "DIR", env = "HANSED_DIR", default_value = ".")]
+    dir: PathBuf,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a new node: keys, settings with every default explained, and an admin token.
+    Init(InitArgs),
+    /// Run the node until SIGTERM or Ctrl-C.
+    Serve {
+        /// End when standard input closes: for whoever starts a node as its child.
+        #[arg(long, hide = true)]
+        until_stdin_closes: bool,
+    },
+    /// Look at settings, keys, store, clock and ports of a node that is not running, and say what
+    /// is wrong and what to do.
+    Check,
+    /// Make the index anew from the log.
+    Reindex,
+    /// Tokens of the local API.
+    #[command(subcommand)]
+    Token(TokenCommand),
+}
+
+/// Who the new node's member is. The handle is never changed later.
+#[derive(Args)]
+struct InitArgs {
+    /// Handle in the community: lower-case letters, digits and hyphens, such as `acme-water`.
+    #[arg(long)]
+    handle: Handle,
+    /// Display name, such as "ACME Water Works".
+    #[arg(long)]
+    name: String,
+    /// city, company, utility, hospital, agency, cert or isac.
+    #[arg(long)]
+    kind: MemberKind,
+    /// Sector, such as `water`.
+    #[arg(long, default_value = "")]
+    sector: String,
+    /// Country, two capital letters (ISO 3166-1).
+    #[arg(long)]
+    country: String,
+}
+
+#[derive(Subcommand)]
+enum TokenCommand {
+    /// Make a token. Prints the path of the file that holds it, for `hanse --token-file`. A running
+    /// node knows it within a second.
+    Add {
+        /// Its name, which the audit log shows.
+        name: String,
+        /// What it allows: read, publish, admin. May be given several times.
+        #[arg(long = "role", required = true, value_parser = role)]
+        roles: Vec<Role>,
+        /// The strictest marking it may see; RED only by saying so.
+        #[arg(long, default_value = "amber+strict")]
+        ceiling: Tlp,
+    },
+    /// List tokens.
+    List,
+    /// End a token. A running node refuses it within a second.
+    Revoke {
+        /// Its name.
+        name: String,
+    },
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    match text {
+        "read" => Ok(Role::Read),
+        "publish" => Ok(Role::Publish),
+        "admin" => Ok(Role::Admin),
+        _ => Err("read, publish or admin is expected".to_owned()),
+    }
+}
+
+/// A command that failed, and what to do about it.
+struct Failure {
+    error: Box<dyn std::error::Error>,
+    hint: Option<&'static str>,
+}
+
+impl<E: std::error::Error + 'static> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self { error: Box::new(error), hint: None }
+    }
+}
+
+/// Runs `hansed` with these arguments, the program's name first.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let Hansed { dir, command } = match Hansed::try_parse_from(arguments) {
+        Ok(parsed) => parsed,
+        Err(error) => {
+            // Help and versions are no failure; clap knows which is which.
+            drop(error.print());
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let done = match command {
+        Command::Init(arguments) => init::run(&dir, arguments),
+        Command::Serve { until_stdin_closes } => serve(&dir, until_stdin_closes),
+        Command::Check => check::run(&dir),
+        Command::Reindex => reindex::run(&dir),
+        Command::Token(command) => token(&dir, command),
+    };
+    match done {
+        Ok(code) => code,
+        Err(failure) => {
+            complain(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Prints an error with its causes, each on a line of its own.
+fn complain(failure: &Failure) {
+    let mut text = format!("error: {}\n", failure.error);
+    let mut source = failure.error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!("  because: {cause}\n"));
+        source = cause.source();
+    }
+    if let Some(hint) = failure.hint {
+        text.push_str(&format!("hint: {hint}\n"));
+    }
+    // Where standard error is closed there is nobody to tell.
+    drop(std::io::stderr().write_all(text.as_bytes()));
+}
+
+/// Prints to standard output; a reader that went away is no failure.
+fn say(text: &str) {
+    drop(std::io::stdout().write_all(text.as_bytes()));
+}
+
+fn serve(dir: &Path, until_stdin_closes: bool) -> Result<ExitCode, Failure> {
+    let settings = Settings::load(dir)?;
+    logging::start(&settings.log)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let served = runtime.block_on(async {
+        let stop = CancellationToken::new();
+        let signalled = stop.clone();
+        tokio::spawn(async move {
+            wait_for_end(until_stdin_closes).await;
+            tracing::info!("ending: what is under way is finished first");
+            signalled.cancel();
+        });
+        daemon::serve(dir, settings, stop).await
+    });
+    // A thread that waits on standard input must not hold up the end.
+    runtime.shutdown_background();
+    served.map_err(|error| Failure {
+        error: Box::new(error),
+        hint: Some("`hansed check` looks at settings, keys, store and ports"),
+    })?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn wait_for_end(until_stdin_closes: bool) {
+    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    let terminated = async {
+        match terminate {
+            Ok(mut signal) => drop(signal.recv().await),
+            Err(_) => std::future::pending().await,
+        }
+    };
+    let stdin_closed = async {
+        if !until_stdin_closes {
+            return std::future::pending().await;
+        }
+        let (closed, waited) = tokio::sync::oneshot::channel();
+        std::thread::spawn(move || {
+            drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
+            drop(closed.send(()));
+        });
+        drop(waited.await);
+    };
+    tokio::select! {
+        () = terminated => {}
+        _ = tokio::signal::ctrl_c() => {}
+        () = stdin_closed => {}
+    }
+}
+
+fn token(dir: &Path, command: TokenCommand) -> Result<ExitCode, Failure> {
+    Settings::load(dir)?;
+    let mut tokens = Tokens::open(dir)?;
+    match command {
+        TokenCommand::Add { name, roles, ceiling } => {
+            let path = tokens.add(&name, roles, ceiling, clock::now())?;
+            say(&format!("{}\n", path.display()));
+        }
+        TokenCommand::List => {
+            for token in tokens.list() {
+                let roles: Vec<String> =
+                    token.roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
+                say(&format!("{:<24} {:<20} {:<16} {}\n", token.name, roles.join(","), token.ceiling, token.created));
+            }
+        }
+        TokenCommand::Revoke { name } => tokens.revoke(&name)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+impl From<InitArgs> for Profile {
+    fn from(arguments: InitArgs) -> Self {
+        let InitArgs { handle, name, kind, sector, country } = arguments;
+        Self { handle, name, kind, sector, country }
+    }
+}

@@ -1,0 +1,147 @@
+//! `hansed check`: what is wrong with a node, and what to do.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::ExitCode;
+
+use hanse_protocol::timestamp::Timestamp;
+
+use super::{Failure, say};
+use crate::settings::Settings;
+use crate::store::Store;
+use crate::tokens::Tokens;
+use crate::{clock, daemon};
+
+/// A clock before this was never set: the first day of 2026.
+const PLAUSIBLE: Timestamp = Timestamp::from_millis(1_767_225_600_000);
+
+/// Collects what was found.
+#[derive(Default)]
+struct Report {
+    wrong: usize,
+}
+
+impl Report {
+    fn good(&self, what: &str, found: &str) {
+        say(&format!("ok     {what:<10} {found}\n"));
+    }
+
+    fn wrong(&mut self, what: &str, found: &str, mend: &str) {
+        self.wrong += 1;
+        say(&format!("WRONG  {what:<10} {found}\n       {:<10} do: {mend}\n", ""));
+    }
+}
+
+pub(super) fn run(dir: &Path) -> Result<ExitCode, Failure> {
+    let mut report = Report::default();
+    clock_is_set(&mut report);
+    match Settings::load(dir) {
+        Err(error) => {
+            report.wrong("settings", &chain(&error), "mend hansed.toml, or make a node with `hansed init`");
+        }
+        Ok(settings) => {
+            report.good("settings", &format!("member {}", settings.member.handle));
+            tokens(dir, &mut report);
+            keys_and_store(dir, &settings, &mut report);
+            ports(&settings, &mut report);
+        }
+    }
+    say(&match report.wrong {
+        0 => "nothing wrong\n".to_owned(),
+        wrong => format!("{wrong} wrong\n"),
+    });
+    Ok(if report.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn clock_is_set(report: &mut Report) {
+    let now = clock::now();
+    if now < PLAUSIBLE {
+        report.wrong("clock", &now.to_string(), "set the clock; records are dated by it");
+    } else {
+        report.good("clock", &now.to_string());
+    }
+}
+
+fn tokens(dir: &Path, report: &mut Report) {
+    match Tokens::open(dir) {
+        Ok(tokens) => report.good("tokens", &format!("{} named", tokens.list().count())),
+        Err(error) => report.wrong("tokens", &chain(&error), "chmod 600 what is named, or make a token anew"),
+    }
+}
+
+fn keys_and_store(dir: &Path, settings: &Settings, report: &mut Report) {
+    let (keystore, member) = match daemon::open_member(dir, settings) {
+        Ok(opened) => opened,
+        Err(error) => return report.wrong("keys", &chain(&error), "restore keys/ from your backup"),
+    };
+    report.good("keys", "readable, private to you");
+    let folder = daemon::store_folder(dir);
+    if !folder.exists() {
+        return report.good("store", "none yet; made at the first start");
+    }
+    let store_settings = daemon::store_settings(settings);
+    match Store::verify(&folder, keystore.master(), &store_settings) {
+        Ok(rotten) if rotten.is_empty() => {}
+        Ok(rotten) => report.wrong(
+            "log",
+            &format!("{} damaged stretches, the first {:?}", rotten.len(), rotten.first()),
+            "keep a copy of the store folder, then start the node: peers heal what is lost",
+        ),
+        Err(error) => {
+            return report.wrong("store", &chain(&error), "stop the node if it runs; else see the cause");
+        }
+    }
+    match daemon::open_store(dir, settings, &keystore, &member) {
+        Err(error) => report.wrong("store", &chain(&error), "`hansed reindex` makes the index anew"),
+        Ok(opened) => {
+            let stats = opened.store.reader().stats();
+            let records = stats.map(|stats| stats.records).unwrap_or_default();
+            let community = opened.charters.map_or("no community yet".to_owned(), |charters| {
+                let charter = charters.charter();
+                format!("community {} at charter {}", charter.name, charter.version)
+            });
+            report.good("store", &format!("{records} records; {community}"));
+            for finding in daemon::findings(&opened.opening) {
+                report.wrong("store", &finding, "nothing acknowledged is lost by a torn end; peers heal the rest");
+            }
+        }
+    }
+}
+
+fn ports(settings: &Settings, report: &mut Report) {
+    match TcpListener::bind(settings.api.listen) {
+        Ok(_) => report.good("api port", &settings.api.listen.to_string()),
+        Err(error) => report.wrong(
+            "api port",
+            &format!("{}: {error}", settings.api.listen),
+            "stop what listens there (perhaps this very node), or set api.listen",
+        ),
+    }
+    for address in &settings.mesh.listen {
+        let Some(socket) = crate::mesh::socket_address(address) else {
+            report.wrong("mesh port", address, "write mesh.listen as /ip4/ADDRESS/tcp/PORT");
+            continue;
+        };
+        match TcpListener::bind(socket) {
+            Ok(_) => report.good("mesh port", address),
+            Err(error) => report.wrong(
+                "mesh port",
+                &format!("{address}: {error}"),
+                "stop what listens there (perhaps this very node), or set mesh.listen",
+            ),
+        }
+    }
+    if settings.mesh.dialable().is_empty() {
+        report.good("mesh", "this node only dials out: set mesh.external if others should dial it");
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    text
+}

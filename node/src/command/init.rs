@@ -1,0 +1,75 @@
+//! `hansed init`: a new node's folder.
+
+use std::os::unix::fs::DirBuilderExt;
+use std::path::Path;
+use std::process::ExitCode;
+
+use hanse_protocol::charter::member::Profile;
+use hanse_protocol::local::Role;
+use hanse_protocol::tlp::Tlp;
+
+use super::{Failure, InitArgs, say};
+use crate::clock;
+use crate::keystore::{Keystore, KeystoreError};
+use crate::member::{Member, MemberError};
+use crate::settings::{Settings, SettingsError};
+use crate::tokens::{TokenError, Tokens};
+
+/// The token that `init` makes.
+const ADMIN: &str = "admin";
+
+/// Why a node could not be made.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// The folder.
+    #[error("the folder `{0}` could not be made")]
+    Folder(std::path::PathBuf, #[source] std::io::Error),
+    /// The settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The keystore.
+    #[error(transparent)]
+    Keystore(#[from] KeystoreError),
+    /// The member's keys.
+    #[error(transparent)]
+    Member(#[from] MemberError),
+    /// The token.
+    #[error(transparent)]
+    Token(#[from] TokenError),
+}
+
+/// Makes a node in `dir`: the settings first, since they are what is never overwritten, then keys
+/// and a token with every role but no sight of RED.
+///
+/// # Errors
+/// [`InitError`].
+pub fn init(dir: &Path, profile: &Profile) -> Result<(), InitError> {
+    let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
+    made.map_err(|source| InitError::Folder(dir.to_owned(), source))?;
+    Settings::write_new(dir, profile)?;
+    let keystore = Keystore::create(dir)?;
+    Member::create(&keystore)?;
+    let roles = [Role::Read, Role::Publish, Role::Admin];
+    Tokens::open(dir)?.add(ADMIN, roles, Tlp::AmberStrict, clock::now())?;
+    Ok(())
+}
+
+pub(super) fn run(dir: &Path, arguments: InitArgs) -> Result<ExitCode, Failure> {
+    let profile = Profile::from(arguments);
+    init(dir, &profile).map_err(|error| Failure {
+        error: Box::new(error),
+        hint: Some("`init` never overwrites; choose an empty folder"),
+    })?;
+    let dir = dir.display();
+    say(&format!(
+        "made a node for {handle} in {dir}\n\
+         \n\
+         settings     {dir}/hansed.toml   (every default explained; set mesh.external to where others dial you)\n\
+         keys         {dir}/keys          (back up keys/master.key apart from the rest)\n\
+         admin token  {dir}/tokens/admin.token\n\
+         \n\
+         next:  hansed serve --dir {dir}\n",
+        handle = profile.handle,
+    ));
+    Ok(ExitCode::SUCCESS)
+}
