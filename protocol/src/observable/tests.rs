@@ -217,7 +217,7 @@ fn candidate() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Where the last character of `text` that may be defanged in all safety lies.
+/// The text as an analyst would pass it on.
 fn defanged(text: &str, dot: &str, at: &str) -> String {
     text.replace("http", "hxxp").replace('.', dot).replace('@', at)
 }
