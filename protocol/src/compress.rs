@@ -29,7 +29,7 @@ static STIX_1_BYTES: &[u8] = include_bytes!("dictionary/stix-1.zdict");
 /// there on only costs time.
 const SELF_SUFFICIENT: usize = 64 << 10;
 
-/// zstd's level: the best ratio that still compresses faster than a record is signed and stored.
+/// zstd's level. Level 9 saves 6 % more at five times the time.
 const LEVEL: i32 = 3;
 
 /// How a zstd frame starts, little-endian (RFC 8878, section 3.1.1). Skippable frames start otherwise.

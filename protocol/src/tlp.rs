@@ -125,9 +125,11 @@ impl FromStr for Tlp {
         if text.len() > limits::NAME {
             return Err(refuse());
         }
-        let name = text.trim().to_ascii_lowercase().replace([' ', '-', '_'], "+");
-        let name = name.strip_prefix("tlp:").unwrap_or(&name);
-        match name.trim_start_matches('+') {
+        let text = text.to_ascii_lowercase();
+        let text = text.trim();
+        let words = text.strip_prefix("tlp:").unwrap_or(text);
+        let words = words.split([' ', '+', '-', '_']).filter(|word| !word.is_empty());
+        match words.collect::<Vec<_>>().join("+").as_str() {
             "white" => Ok(Self::Clear),
             name => Self::ALL
                 .into_iter()
@@ -176,6 +178,7 @@ mod tests {
         }
         assert_eq!(" tlp: white".parse(), Ok(Tlp::Clear));
         assert_eq!("TLP:Amber-Strict".parse(), Ok(Tlp::AmberStrict));
+        assert_eq!("TLP: AMBER + STRICT".parse(), Ok(Tlp::AmberStrict));
         assert!("ambre".parse::<Tlp>().is_err());
         assert!(minicbor::decode::<Tlp>(&[5]).is_err());
     }

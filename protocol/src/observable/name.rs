@@ -14,6 +14,10 @@ const LABEL: usize = 63;
 /// Longest domain name in text without its final dot, bytes (RFC 1035, section 2.3.4).
 const DOMAIN: usize = 253;
 
+/// Longest host before it is turned into A-labels, bytes and characters that are no ASCII: mapping
+/// takes time in the square of the latter.
+const HOST: (usize, usize) = (1_024, 254);
+
 /// Longest local part of a mailbox, bytes (RFC 5321, section 4.5.3.1.1).
 const LOCAL: usize = 64;
 
@@ -41,7 +45,7 @@ impl Refusal {
 /// Reads a domain of one label or more.
 pub(super) fn domain(text: &str) -> Result<Observable, Refusal> {
     // Host names in URLs may be percent-encoded and IPv6 stands in brackets; a domain does neither.
-    if text.contains(['%', '[']) {
+    if text.contains(['%', '[']) || !is_bounded(text) {
         return Err(Refusal::Malformed);
     }
     match Host::parse(text) {
@@ -71,8 +75,25 @@ fn checked(domain: &str) -> Result<&str, Refusal> {
     }
 }
 
+fn is_bounded(host: &str) -> bool {
+    let (bytes, foreign) = HOST;
+    host.len() <= bytes && host.chars().filter(|c| !c.is_ascii()).count() <= foreign
+}
+
+/// The host and port of a URL that is yet to be read, as the standard would cut them out.
+fn authority(text: &str) -> &str {
+    let behind = text.split_once(':').map_or(text, |(_, behind)| behind);
+    let behind = behind.trim_start_matches(['/', '\\']);
+    let end = behind.find(['/', '\\', '?', '#']).unwrap_or(behind.len());
+    let authority = behind.get(..end).unwrap_or(behind);
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
+
 /// Reads a URL that names a host. Its fragment never reaches a server, so it is dropped.
 pub(super) fn url(text: &str) -> Result<Observable, Refusal> {
+    if !is_bounded(authority(text)) {
+        return Err(Refusal::Malformed);
+    }
     let mut url = Url::parse(text).map_err(|_| Refusal::Malformed)?;
     url.set_fragment(None);
     let changed = match url.host().ok_or(Refusal::Malformed)? {

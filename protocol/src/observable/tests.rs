@@ -217,9 +217,13 @@ fn candidate() -> impl Strategy<Value = String> {
     ]
 }
 
-/// Where the last character of `text` that may be defanged in all safety lies.
+/// The text as an analyst would pass it on.
 fn defanged(text: &str, dot: &str, at: &str) -> String {
-    text.replace("http", "hxxp").replace('.', dot).replace('@', at)
+    let text = match text.strip_prefix("http") {
+        Some(rest) if rest.contains("://") => format!("hxxp{rest}"),
+        _ => text.to_owned(),
+    };
+    text.replace('.', dot).replace('@', at)
 }
 
 proptest! {

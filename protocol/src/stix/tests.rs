@@ -1,6 +1,8 @@
 use std::io::Read;
 use std::path::PathBuf;
 
+use proptest::prelude::*;
+
 use super::*;
 use crate::json::JsonErrorKind;
 use crate::pattern::PatternErrorKind;
@@ -262,5 +264,34 @@ fn attack_for_ics_is_sound_and_its_statement_markings_are_red() {
             Tlp::Red
         };
         assert_eq!(object.tlp(Tlp::Green, Tlp::Clear), expected, "{}", object.id());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(128))]
+
+    #[test]
+    fn an_object_with_any_value_anywhere_is_refused_or_read_but_never_a_panic(
+        property in prop::sample::select(vec![
+            "type", "id", "spec_version", "created", "modified", "valid_from", "valid_until", "pattern",
+            "pattern_type", "object_marking_refs", "granular_markings", "hashes", "value", "objects", "revoked",
+        ]),
+        value in prop_oneof![
+            Just("null".to_owned()), Just("[]".to_owned()), Just("{}".to_owned()), Just("[{}]".to_owned()),
+            Just("-1.5".to_owned()), ".*".prop_map(|text| serde_json::to_string(&text).unwrap()),
+        ],
+        kind in prop::sample::select(vec!["indicator", "file", "url", "observed-data", "marking-definition"]),
+    ) {
+        let mut object: serde_json::Value =
+            serde_json::from_str(&indicator("[url:value = 'http://a.example/']")).unwrap();
+        object["type"] = kind.into();
+        object["id"] = format!("{kind}--{UUID}").into();
+        object[property] = serde_json::from_str(&value).unwrap();
+        let raw = object.to_string();
+        if let Ok(object) = Object::parse(&raw) {
+            prop_assert_eq!(object.raw(), &raw);
+            let _ = (object.observables(), object.version(), object.valid_until());
+            prop_assert!(object.tlp(Tlp::Green, Tlp::Amber) >= Tlp::Amber);
+        }
     }
 }
