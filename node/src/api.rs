@@ -2,7 +2,7 @@
 //! exchange to change things and the store's readers to look; it decides nothing itself.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
@@ -76,7 +76,7 @@ pub struct Serving {
 struct Shared<B> {
     backend: B,
     tokens: watch::Receiver<Arc<Tokens>>,
-    metrics: Arc<Registry>,
+    metrics: Arc<Mutex<Registry>>,
     hosts: Vec<String>,
     port: u16,
     requests: Semaphore,
@@ -95,7 +95,7 @@ pub async fn serve(
     exchange: Exchange,
     reading: Reading,
     tokens: Tokens,
-    metrics: Arc<Registry>,
+    metrics: Arc<Mutex<Registry>>,
     stop: CancellationToken,
 ) -> Result<Serving, ApiError> {
     serve_with(settings, Node { exchange, reading }, tokens, metrics, stop).await
@@ -105,7 +105,7 @@ async fn serve_with<B: Backend>(
     settings: &settings::Api,
     backend: B,
     tokens: Tokens,
-    metrics: Arc<Registry>,
+    metrics: Arc<Mutex<Registry>>,
     stop: CancellationToken,
 ) -> Result<Serving, ApiError> {
     let listening = |source| ApiError::Listen {

@@ -17,7 +17,7 @@ use crate::tokens::Tokens;
 use crate::{clock, daemon, logging};
 
 mod check;
-mod init;
+pub mod init;
 mod reindex;
 
 /// The Hanse node: exchanges signed and sealed STIX with the members of its community.
@@ -31,7 +31,13 @@ mod reindex;
 #[command(name = "hansed", version, max_term_width = 100)]
 struct Hansed {
     /// The node's folder.
-    #[arg(long, global = true, value_name = "DIR", env = "HANSED_DIR", default_value = ".")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "HANSED_DIR",
+        default_value = "."
+    )]
     dir: PathBuf,
     #[command(subcommand)]
     command: Command,
@@ -117,7 +123,10 @@ struct Failure {
 
 impl<E: std::error::Error + 'static> From<E> for Failure {
     fn from(error: E) -> Self {
-        Self { error: Box::new(error), hint: None }
+        Self {
+            error: Box::new(error),
+            hint: None,
+        }
     }
 }
 
@@ -205,7 +214,7 @@ async fn wait_for_end(until_stdin_closes: bool) {
         let (closed, waited) = tokio::sync::oneshot::channel();
         std::thread::spawn(move || {
             drop(std::io::copy(&mut std::io::stdin(), &mut std::io::sink()));
-            drop(closed.send(()));
+            let _ = closed.send(());
         });
         drop(waited.await);
     };
@@ -226,9 +235,18 @@ fn token(dir: &Path, command: TokenCommand) -> Result<ExitCode, Failure> {
         }
         TokenCommand::List => {
             for token in tokens.list() {
-                let roles: Vec<String> =
-                    token.roles.iter().map(|role| format!("{role:?}").to_lowercase()).collect();
-                say(&format!("{:<24} {:<20} {:<16} {}\n", token.name, roles.join(","), token.ceiling, token.created));
+                let roles: Vec<String> = token
+                    .roles
+                    .iter()
+                    .map(|role| format!("{role:?}").to_lowercase())
+                    .collect();
+                say(&format!(
+                    "{:<24} {:<20} {:<16} {}\n",
+                    token.name,
+                    roles.join(","),
+                    token.ceiling,
+                    token.created
+                ));
             }
         }
         TokenCommand::Revoke { name } => tokens.revoke(&name)?,
@@ -238,7 +256,19 @@ fn token(dir: &Path, command: TokenCommand) -> Result<ExitCode, Failure> {
 
 impl From<InitArgs> for Profile {
     fn from(arguments: InitArgs) -> Self {
-        let InitArgs { handle, name, kind, sector, country } = arguments;
-        Self { handle, name, kind, sector, country }
+        let InitArgs {
+            handle,
+            name,
+            kind,
+            sector,
+            country,
+        } = arguments;
+        Self {
+            handle,
+            name,
+            kind,
+            sector,
+            country,
+        }
     }
 }

@@ -23,8 +23,8 @@ use crate::reading::Reading;
 use crate::receiver::{Links, Receiver};
 use crate::sender::Sender;
 use crate::settings::{Settings, SettingsError};
-use crate::store::{self, Opening, Reader, Store, StoreError, StoreSettings};
-use crate::tokens::{Tokens, TokensError};
+use crate::store::{self, Opening, Reader, Rebuilt, Store, StoreError, StoreSettings};
+use crate::tokens::{TokenError, Tokens};
 
 /// Hints to heal that may wait.
 const NUDGES: usize = 1_024;
@@ -46,13 +46,19 @@ pub enum DaemonError {
     Member(#[from] MemberError),
     /// The tokens.
     #[error("the tokens cannot be read")]
-    Tokens(#[from] TokensError),
+    Tokens(#[from] TokenError),
     /// The store.
     #[error("the store failed")]
     Store(#[from] StoreError),
     /// The store failed while the node ran; what was acknowledged is on disk.
     #[error("the store failed; what was acknowledged is on disk")]
     Exchange(#[source] Arc<StoreError>),
+    /// The exchange.
+    #[error("the exchange did not start")]
+    Start(#[from] exchange::StartError),
+    /// The sender.
+    #[error("the sender failed")]
+    Sender(#[from] crate::sender::SenderError),
     /// The API cannot listen.
     #[error("the local API failed")]
     Api(#[from] api::ApiError),
@@ -98,17 +104,18 @@ pub fn open_store(
     member: &Arc<Member>,
 ) -> Result<Opened, DaemonError> {
     let mut deriver = Deriver::new(Arc::clone(member));
-    let (store, opening) =
-        Store::open(&store_folder(folder), keystore.master(), store_settings(settings), &mut deriver)?;
-    // The replay saw only what the index had not: the charters are read on their own.
-    let mut deriver = Deriver::new(Arc::clone(member));
-    let charters = store.charters()?;
-    charters.iter().for_each(|charter| deriver.learn(charter));
-    let found = deriver.into_charters();
-    if !charters.is_empty() && found.is_none() {
-        return Err(DaemonError::Charters);
-    }
-    Ok(Opened { store, opening, charters: found })
+    let (store, opening) = Store::open(
+        &store_folder(folder),
+        keystore.master(),
+        &store_settings(settings),
+        &mut deriver,
+    )?;
+    let charters = deriver.into_charters().map_err(|_| DaemonError::Charters)?;
+    Ok(Opened {
+        store,
+        opening,
+        charters,
+    })
 }
 
 /// Where the store lies in a node's folder.
@@ -119,10 +126,13 @@ pub fn store_folder(folder: &Path) -> PathBuf {
 /// The store's part of the settings.
 pub fn store_settings(settings: &Settings) -> StoreSettings {
     let engine = match settings.store.engine {
-        crate::settings::Engine::Fjall => store::Engine::Fjall,
-        crate::settings::Engine::Memory => store::Engine::Memory,
+        crate::settings::Engine::Fjall => store::index::Engine::Fjall,
+        crate::settings::Engine::Memory => store::index::Engine::Memory,
     };
-    StoreSettings { engine, ..StoreSettings::default() }
+    StoreSettings {
+        engine,
+        ..StoreSettings::default()
+    }
 }
 
 /// Runs the node in `folder` until `stop`.
@@ -131,8 +141,14 @@ pub fn store_settings(settings: &Settings) -> StoreSettings {
 /// [`DaemonError`].
 pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -> Result<(), DaemonError> {
     let (keystore, member) = open_member(folder, &settings)?;
-    let Opened { store, opening, charters } = open_store(folder, &settings, &keystore, &member)?;
-    report(&opening);
+    let Opened {
+        store,
+        opening,
+        charters,
+    } = open_store(folder, &settings, &keystore, &member)?;
+    findings(&opening)
+        .iter()
+        .for_each(|finding| tracing::warn!(finding, "the store was not clean"));
     let tokens = Tokens::open(folder)?;
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
@@ -147,7 +163,15 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
         nudges,
     };
     let (exchange, thread) = exchange::start(parts)?;
-    let node = Node { settings, member, reader, exchange, metrics, links: Links::default(), healed: HealedAt::default() };
+    let node = Node {
+        settings,
+        member,
+        reader,
+        exchange,
+        metrics,
+        links: Links::default(),
+        healed: HealedAt::default(),
+    };
     let ended = node.run(tokens, registry, nudged, stop).await;
     // Every handle of the exchange is dropped by now: it drains, checkpoints and ends.
     let drained = tokio::task::spawn_blocking(move || thread.join()).await;
@@ -158,11 +182,42 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
     drained.and(ended)
 }
 
-fn report(opening: &Opening) {
-    if opening.is_clean() {
-        return;
+/// What was found at opening that an operator should know, a sentence each; none as a rule.
+pub fn findings(opening: &Opening) -> Vec<String> {
+    let mut findings = Vec::new();
+    findings.extend(
+        opening
+            .torn
+            .map(|span| format!("a torn write at the end of the log was cut off and kept aside: {span}")),
+    );
+    findings.extend(
+        opening
+            .corrupt
+            .iter()
+            .map(|span| format!("a damaged stretch of the log was skipped: {span}")),
+    );
+    findings.extend(
+        opening
+            .missing
+            .iter()
+            .map(|segment| format!("segment {segment} of the log is missing")),
+    );
+    match &opening.rebuilt {
+        // A new node has none, and who asked knows.
+        None | Some(Rebuilt::Absent | Rebuilt::Asked) => {}
+        Some(why) => findings.push(format!("the index was made anew from the log: {why:?}")),
     }
-    tracing::warn!("{opening}");
+    let counted = [
+        (opening.underived, "records could not be read again"),
+        (opening.orphans, "bodies lost their header"),
+    ];
+    findings.extend(
+        counted
+            .iter()
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, what)| format!("{count} {what}")),
+    );
+    findings
 }
 
 /// The parts that every task is made from.
@@ -200,17 +255,29 @@ impl Node {
         // Ownership decides the order of the end: who asks goes before who answers.
         let outer = CancellationToken::new();
         let inner = CancellationToken::new();
-        let server = api::Server::bind(&self.settings, tokens).await?;
-        let at = server.address();
         let mut tasks: JoinSet<Ended> = JoinSet::new();
-        let serving =
-            server.serve(self.exchange.clone(), reading, Arc::clone(&registry), outer.child_token());
-        tasks.spawn(async move { ("local API", serving.await.map_err(DaemonError::from)) });
-        tracing::info!(api = %at, "the node is up");
+        let api::Serving { address, task } = api::serve(
+            &self.settings.api,
+            self.exchange.clone(),
+            reading,
+            tokens,
+            Arc::clone(&registry),
+            outer.child_token(),
+        )
+        .await?;
+        tasks.spawn(async move {
+            let served = task.await.map_err(|_| DaemonError::Ended("local API"));
+            (
+                "local API",
+                served.and_then(|served| served.map_err(DaemonError::from)),
+            )
+        });
+        tracing::info!(api = %address, "the node is up");
         let mut standings = self.exchange.standings();
         let mut waiting = Some((nudged, mesh));
         let ended = loop {
-            if waiting.is_some() && self.exchange.standing().charters.is_some()
+            if waiting.is_some()
+                && self.exchange.standing().charters.is_some()
                 && let Some((nudged, mesh)) = waiting.take()
                 && let Err(error) = self.join_mesh(&mut tasks, &registry, nudged, &mesh, (&outer, &inner))
             {
@@ -239,7 +306,9 @@ impl Node {
         (outer, inner): (&CancellationToken, &CancellationToken),
     ) -> Result<(), DaemonError> {
         let standing = self.exchange.standing();
-        let Some(charters) = &standing.charters else { return Ok(()) };
+        let Some(charters) = &standing.charters else {
+            return Ok(());
+        };
         let (book, membership) = AddressBook::new(&standing);
         let (events, heard) = mpsc::channel(EVENTS);
         let settings = MeshSettings {
@@ -250,7 +319,15 @@ impl Node {
         let seed: Zeroizing<[u8; 32]> = self.member.node.seed();
         let (mesh, swarm) = {
             let mut registry = registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            mesh::start(settings, seed, *charters.community(), membership, events, &mut registry, inner.child_token())?
+            mesh::start(
+                settings,
+                seed,
+                *charters.community(),
+                membership,
+                events,
+                &mut registry,
+                inner.child_token(),
+            )?
         };
         told.send_replace(Some(mesh.clone()));
         tasks.spawn(async move { ("mesh", joined(swarm).await) });
@@ -267,7 +344,12 @@ impl Node {
             arrivals,
         };
         let stop = outer.child_token();
-        tasks.spawn(async move { ("receiver", { receiver.run(heard, stop).await; Ok(()) }) });
+        tasks.spawn(async move {
+            ("receiver", {
+                receiver.run(heard, stop).await;
+                Ok(())
+            })
+        });
         Ok(())
     }
 
@@ -299,7 +381,12 @@ impl Node {
             healed_at: self.healed.clone(),
         };
         let (every, stop) = (self.settings.healing.every, stop.child_token());
-        tasks.spawn(async move { ("healer", { healer.run(every, nudged, arrived, stop).await; Ok(()) }) });
+        tasks.spawn(async move {
+            ("healer", {
+                healer.run(every, nudged, arrived, stop).await;
+                Ok(())
+            })
+        });
     }
 
     /// Tells of this node, and rewrites the address book whenever the charter changes.
@@ -310,8 +397,11 @@ impl Node {
         book: &AddressBook,
         stop: &CancellationToken,
     ) {
-        let (exchange, store, member) =
-            (self.exchange.clone(), self.reader.clone(), Arc::clone(&self.member));
+        let (exchange, store, member) = (
+            self.exchange.clone(),
+            self.reader.clone(),
+            Arc::clone(&self.member),
+        );
         let (mesh, addresses, token) = (mesh.clone(), self.settings.mesh.dialable(), stop.child_token());
         tasks.spawn(async move {
             presence::tell(exchange, store, member, mesh, addresses, token).await;

@@ -14,7 +14,8 @@ use hanse_protocol::identity::{Handle, NodeId, RecordId};
 use hanse_protocol::local;
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::store::{Origin, Position, StoreError};
+use crate::store::StoreError;
+use crate::store::entry::{Origin, Position};
 
 mod batch;
 mod derive;
@@ -25,8 +26,8 @@ mod receive;
 mod recent;
 mod worker;
 
-pub use derive::Deriver;
-pub use worker::{Parts, start};
+pub use derive::{BrokenCharters, Deriver};
+pub use worker::{Parts, StartError, start};
 
 /// Pieces of work that may wait for the exchange; a full queue means Ignore for gossip and 503 for
 /// callers.
@@ -146,11 +147,31 @@ enum Command {
     Admit(Actor, local::AdmitRequest, Reply<local::Admission>),
     Expel(Actor, Handle, Reply<local::CharterReply>),
     Join(Actor, local::JoinRequest, Reply<local::CharterReply>),
-    Frame { courier: NodeId, records: Vec<Carried>, verdict: VerdictReply },
-    Records { courier: NodeId, records: Vec<Carried>, origin: Origin, reply: Reply<Healed> },
-    Body { id: RecordId, body: Vec<u8>, origin: Origin, reply: Reply<BodyFate> },
-    Charters { charters: Vec<Vec<u8>>, reply: Reply<CharterFate> },
-    Note { kind: String, bytes: Vec<u8> },
+    Frame {
+        courier: NodeId,
+        records: Vec<Carried>,
+        verdict: VerdictReply,
+    },
+    Records {
+        courier: NodeId,
+        records: Vec<Carried>,
+        origin: Origin,
+        reply: Reply<Healed>,
+    },
+    Body {
+        id: RecordId,
+        body: Vec<u8>,
+        origin: Origin,
+        reply: Reply<BodyFate>,
+    },
+    Charters {
+        charters: Vec<Vec<u8>>,
+        reply: Reply<CharterFate>,
+    },
+    Note {
+        kind: String,
+        bytes: Vec<u8>,
+    },
 }
 
 /// The way to the exchange. Cheap to clone.
@@ -234,11 +255,17 @@ impl Exchange {
         records: Vec<Carried>,
         verdict: VerdictReply,
     ) -> Result<(), VerdictReply> {
-        let command = Command::Frame { courier, records, verdict };
-        self.inbox.try_send(command).map_err(|error| match error.into_inner() {
-            Command::Frame { verdict, .. } => verdict,
-            _ => Box::new(|_| ()),
-        })
+        let command = Command::Frame {
+            courier,
+            records,
+            verdict,
+        };
+        self.inbox
+            .try_send(command)
+            .map_err(|error| match error.into_inner() {
+                Command::Frame { verdict, .. } => verdict,
+                _ => Box::new(|_| ()),
+            })
     }
 
     /// Hands over records that healing or a file brought; waits for room, and for the commit.
@@ -251,7 +278,13 @@ impl Exchange {
         records: Vec<Carried>,
         origin: Origin,
     ) -> Result<Healed, ExchangeError> {
-        self.ask(|reply| Command::Records { courier, records, origin, reply }).await
+        self.ask(|reply| Command::Records {
+            courier,
+            records,
+            origin,
+            reply,
+        })
+        .await
     }
 
     /// Hands over a body that was pulled; waits for the commit.
@@ -259,7 +292,13 @@ impl Exchange {
     /// # Errors
     /// [`ExchangeError::NoCommunity`], [`ExchangeError::Store`], [`ExchangeError::Stopped`].
     pub async fn body(&self, id: RecordId, body: Vec<u8>, origin: Origin) -> Result<BodyFate, ExchangeError> {
-        self.ask(|reply| Command::Body { id, body, origin, reply }).await
+        self.ask(|reply| Command::Body {
+            id,
+            body,
+            origin,
+            reply,
+        })
+        .await
     }
 
     /// Offers charters, oldest first; answers after the commit.
@@ -272,7 +311,12 @@ impl Exchange {
 
     /// Keeps a small durable fact, such as a cursor. Best effort: `false` if there was no room.
     pub fn note(&self, kind: &str, bytes: Vec<u8>) -> bool {
-        self.inbox.try_send(Command::Note { kind: kind.to_owned(), bytes }).is_ok()
+        self.inbox
+            .try_send(Command::Note {
+                kind: kind.to_owned(),
+                bytes,
+            })
+            .is_ok()
     }
 
     /// Where the node stands now.
@@ -302,7 +346,10 @@ impl Exchange {
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ExchangeError> {
         let (reply, answer) = oneshot::channel();
-        self.inbox.send(command(reply)).await.map_err(|_| ExchangeError::Stopped)?;
+        self.inbox
+            .send(command(reply))
+            .await
+            .map_err(|_| ExchangeError::Stopped)?;
         answer.await.map_err(|_| ExchangeError::Stopped)?
     }
 }

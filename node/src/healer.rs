@@ -42,11 +42,18 @@ pub struct HealedAt(Arc<Mutex<HashMap<NodeId, Timestamp>>>);
 impl HealedAt {
     /// When holdings were last compared with `peer`, without error.
     pub fn of(&self, peer: &NodeId) -> Option<Timestamp> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(peer).copied()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(peer)
+            .copied()
     }
 
     fn note(&self, peer: NodeId) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(peer, clock::now());
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(peer, clock::now());
     }
 }
 
@@ -114,8 +121,14 @@ impl Healer {
         if let Some(peer) = connected.choose(&mut rand::rng()) {
             self.converse(agenda, *peer, GRACE);
         }
-        match self.store.awaited(None, WAITING) {
-            Ok(awaited) => awaited.into_iter().for_each(|id| self.pull(agenda, id, None)),
+        let standing = self.exchange.standing();
+        let Some(charters) = &standing.charters else {
+            return;
+        };
+        match self.store.awaited(charters.community(), None, WAITING) {
+            Ok(awaited) => awaited
+                .into_iter()
+                .for_each(|(id, _)| self.pull(agenda, id, None)),
             Err(error) => tracing::warn!(%error, "awaited bodies cannot be listed"),
         }
     }
@@ -151,8 +164,14 @@ impl Healer {
             None => agenda.busy.clear(),
         }
         let connected = self.links.now();
-        let again: Vec<NodeId> = agenda.again.drain().filter(|peer| connected.contains(peer)).collect();
-        again.into_iter().for_each(|peer| self.converse(agenda, peer, GRACE));
+        let again: Vec<NodeId> = agenda
+            .again
+            .drain()
+            .filter(|peer| connected.contains(peer))
+            .collect();
+        again
+            .into_iter()
+            .for_each(|peer| self.converse(agenda, peer, GRACE));
     }
 
     fn pull(&self, agenda: &mut Agenda, id: RecordId, courier: Option<NodeId>) {

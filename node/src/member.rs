@@ -55,12 +55,18 @@ impl Member {
     pub fn open(profile: Profile, keystore: &Keystore) -> Result<Self, MemberError> {
         let key = |name: &'static str| -> Result<Zeroizing<[u8; 32]>, MemberError> {
             let bytes = keystore.open_file(name)?;
-            bytes.as_slice().try_into().map(Zeroizing::new).map_err(|_| MemberError::Malformed(name))
+            bytes
+                .as_slice()
+                .try_into()
+                .map(Zeroizing::new)
+                .map_err(|_| MemberError::Malformed(name))
         };
         Ok(Self {
             profile,
             signing: SigningKey::from_seed(&*key(SIGNING)?),
-            reader: Reader { sealing: vec![SealingKey::from_bytes(&*key(SEALING)?)] },
+            reader: Reader {
+                sealing: vec![SealingKey::from_bytes(&*key(SEALING)?)],
+            },
             node: SigningKey::from_seed(&*key(NODE)?),
         })
     }

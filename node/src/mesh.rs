@@ -43,6 +43,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 pub use handle::{MeshHandle, MeshStream, Ticket};
+pub use names::{peer_id_text, socket_address};
 
 /// How a community's swarm listens and behaves.
 #[derive(Clone, Debug)]

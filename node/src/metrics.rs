@@ -9,7 +9,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
-use crate::store::Origin;
+use crate::store::entry::Origin;
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OriginLabel {
@@ -52,9 +52,21 @@ impl Metrics {
             frames: Family::default(),
         };
         let registry = registry.sub_registry_with_prefix("hanse");
-        registry.register("records_admitted", "Records newly admitted, by how they came", metrics.admitted.clone());
-        registry.register("records_refused", "Records or bodies refused, by reason", metrics.refused.clone());
-        registry.register("log_entries", "Entries committed to the log", metrics.entries.clone());
+        registry.register(
+            "records_admitted",
+            "Records newly admitted, by how they came",
+            metrics.admitted.clone(),
+        );
+        registry.register(
+            "records_refused",
+            "Records or bodies refused, by reason",
+            metrics.refused.clone(),
+        );
+        registry.register(
+            "log_entries",
+            "Entries committed to the log",
+            metrics.entries.clone(),
+        );
         registry.register(
             "commit_seconds",
             "Time a commit took until it was durable and indexed, seconds",
@@ -65,9 +77,21 @@ impl Metrics {
             "Hints to heal that found no room; timers do that work later",
             metrics.nudges_dropped.clone(),
         );
-        registry.register("heals", "Healing conversations, by outcome", metrics.heals.clone());
-        registry.register("bodies_pulled", "Bodies asked of peers, by outcome", metrics.bodies.clone());
-        registry.register("frames_sent", "Own gossip frames, by outcome", metrics.frames.clone());
+        registry.register(
+            "heals",
+            "Healing conversations, by outcome",
+            metrics.heals.clone(),
+        );
+        registry.register(
+            "bodies_pulled",
+            "Bodies asked of peers, by outcome",
+            metrics.bodies.clone(),
+        );
+        registry.register(
+            "frames_sent",
+            "Own gossip frames, by outcome",
+            metrics.frames.clone(),
+        );
         metrics
     }
 

@@ -33,23 +33,38 @@ pub fn rule(tlp: Tlp, to: Option<&BTreeSet<Handle>>, author: &Handle, charter: &
     if let Some(named) = to {
         let readers: BTreeSet<Handle> = named.iter().filter(|handle| *handle != author).cloned().collect();
         return if readers.is_empty() {
-            Ruling::Hold { reason: "no reader but the author is named" }
+            Ruling::Hold {
+                reason: "no reader but the author is named",
+            }
         } else {
-            Ruling::Send { audience: Audience::Members(readers), policy: "named-readers" }
+            Ruling::Send {
+                audience: Audience::Members(readers),
+                policy: "named-readers",
+            }
         };
     }
     if tlp == Tlp::Red {
-        return Ruling::Hold { reason: "TLP:RED goes to named readers only; name them with --to" };
+        return Ruling::Hold {
+            reason: "TLP:RED goes to named readers only; name them with --to",
+        };
     }
     if tlp.openly() {
-        return Ruling::Send { audience: Audience::Community, policy: "community" };
+        return Ruling::Send {
+            audience: Audience::Community,
+            policy: "community",
+        };
     }
     let members = charter.active().map(|member| member.handle.clone());
     let readers: BTreeSet<Handle> = members.filter(|handle| handle != author).collect();
     if readers.is_empty() {
-        return Ruling::Hold { reason: "the community has no other member to seal it to" };
+        return Ruling::Hold {
+            reason: "the community has no other member to seal it to",
+        };
     }
-    Ruling::Send { audience: Audience::Members(readers), policy: "members-of-today" }
+    Ruling::Send {
+        audience: Audience::Members(readers),
+        policy: "members-of-today",
+    }
 }
 
 impl Ruling {
@@ -57,10 +72,16 @@ impl Ruling {
     pub fn hash(&self) -> [u8; 32] {
         let mut hasher = blake3::Hasher::new_derive_key("hanse ruling v1");
         match self {
-            Self::Send { audience: Audience::Community, policy } => {
+            Self::Send {
+                audience: Audience::Community,
+                policy,
+            } => {
                 hasher.update(policy.as_bytes());
             }
-            Self::Send { audience: Audience::Members(readers), policy } => {
+            Self::Send {
+                audience: Audience::Members(readers),
+                policy,
+            } => {
                 hasher.update(policy.as_bytes());
                 for reader in readers {
                     hasher.update(b"\0").update(reader.as_str().as_bytes());

@@ -36,21 +36,32 @@ impl AddressBook {
     /// A book with the charter's addresses, and where it tells who is listed.
     pub fn new(standing: &Standing) -> (Self, watch::Receiver<Arc<Membership>>) {
         let (membership, listed) = watch::channel(Arc::new(Membership::default()));
-        let book = Self { heard: Arc::default(), membership: Arc::new(membership) };
+        let book = Self {
+            heard: Arc::default(),
+            membership: Arc::new(membership),
+        };
         book.rewrite(standing);
         (book, listed)
     }
 
     /// Writes down who is listed now: called whenever the charter changes.
     pub fn rewrite(&self, standing: &Standing) {
-        let Some(charters) = &standing.charters else { return };
+        let Some(charters) = &standing.charters else {
+            return;
+        };
         let heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
         let mut nodes = HashMap::new();
         for member in charters.charter().active() {
             for lane in member.lanes.iter().filter(|lane| lane.closed.is_none()) {
                 let fresh = heard.get(&lane.node).map(|(_, addresses)| addresses.clone());
                 let mut addresses = fresh.unwrap_or_default();
-                addresses.extend(lane.addresses.iter().filter(|a| !addresses.contains(a)).cloned().collect::<Vec<_>>());
+                addresses.extend(
+                    lane.addresses
+                        .iter()
+                        .filter(|a| !addresses.contains(a))
+                        .cloned()
+                        .collect::<Vec<_>>(),
+                );
                 nodes.insert(lane.node, addresses);
             }
         }
@@ -103,16 +114,19 @@ pub async fn tell(
             _ = ticks.tick() => {}
         }
         let standing = exchange.standing();
-        let Some(charters) = &standing.charters else { continue };
-        let (audit_count, audit_hash) = store.audit_head();
+        let Some(charters) = &standing.charters else {
+            continue;
+        };
+        // A store that cannot be read ends the exchange; here the word is just not given.
+        let Ok(audit) = store.audit_head() else { continue };
         let at = clock::now();
         let presence = Presence {
             node: standing.node,
             addresses: addresses.clone(),
             agent: crate::AGENT.to_owned(),
             charter: charters.newest().reference(),
-            audit_count,
-            audit_hash,
+            audit_count: audit.lines,
+            audit_hash: audit.hash,
             at,
             expires: at.after(LIFE),
         };

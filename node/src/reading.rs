@@ -18,10 +18,14 @@ use crate::healer::HealedAt;
 use crate::member::Member;
 use crate::mesh::{self, MeshHandle};
 use crate::receiver::Links;
-use crate::store::{BodyState, Entry, Position, Reader, StoreError, StoredRecord};
+use crate::store::entry::{BodyState, Entry, Position};
+use crate::store::{Reader, StoreError, StoredRecord};
 
 /// Most bytes of log read for one page.
 const PAGE_BYTES: usize = 4 << 20;
+
+/// Most awaited bodies that are counted.
+const AWAITED: usize = 10_000;
 
 /// Why nothing can be told.
 #[derive(Debug, thiserror::Error)]
@@ -72,7 +76,15 @@ impl Reading {
         links: Links,
         healed: HealedAt,
     ) -> Self {
-        Self { store, member, exchange, mesh, links, healed, started: crate::clock::now() }
+        Self {
+            store,
+            member,
+            exchange,
+            mesh,
+            links,
+            healed,
+            started: crate::clock::now(),
+        }
     }
 
     /// Objects that hold a value, or that have it as their id, newest first; none above `ceiling`.
@@ -88,7 +100,7 @@ impl Reading {
         let value = request.value.trim();
         let mut hits = if is_stix_id(value) {
             let hits = self.store.by_object(value, limit + 1)?;
-            hits.into_iter().map(|hit| (hit.position, hit.index)).collect()
+            hits.into_iter().map(|hit| (hit.position, hit.object)).collect()
         } else {
             self.observed(value, limit + 1)?
         };
@@ -96,7 +108,10 @@ impl Reading {
         hits.dedup();
         let more = hits.len() > limit;
         hits.truncate(limit);
-        Ok(local::SearchReply { matches: self.matches(&hits, ceiling)?, more })
+        Ok(local::SearchReply {
+            matches: self.matches(&hits, ceiling)?,
+            more,
+        })
     }
 
     /// Where objects hold an observable; for an address, also where they hold a network around it.
@@ -118,10 +133,17 @@ impl Reading {
                 open = self.book_at(*position)?.map(|book| (*position, book));
             }
             let Some((_, book)) = &open else { continue };
-            let Some((tlp, object)) = book.object(usize::from(*index)) else { continue };
+            let Some((tlp, object)) = book.object(usize::from(*index)) else {
+                continue;
+            };
             if tlp <= ceiling {
                 let author = book.admitted.header().author.clone();
-                matches.push(Match { record: *book.admitted.id(), author, tlp, object });
+                matches.push(Match {
+                    record: *book.admitted.id(),
+                    author,
+                    tlp,
+                    object,
+                });
             }
         }
         Ok(matches)
@@ -142,9 +164,13 @@ impl Reading {
     /// [`ReadingError::NotFound`] if none is held that may be told.
     pub fn object(&self, id: &str, ceiling: Tlp) -> Result<local::ObjectReply, ReadingError> {
         let hits = self.store.by_object(id, local::PAGE)?;
-        let hits: Vec<_> = hits.into_iter().map(|hit| (hit.position, hit.index)).collect();
+        let hits: Vec<_> = hits.into_iter().map(|hit| (hit.position, hit.object)).collect();
         let versions = self.matches(&hits, ceiling)?;
-        if versions.is_empty() { Err(ReadingError::NotFound) } else { Ok(local::ObjectReply { versions }) }
+        if versions.is_empty() {
+            Err(ReadingError::NotFound)
+        } else {
+            Ok(local::ObjectReply { versions })
+        }
     }
 
     /// Records that became complete, or known without their body, after a position.
@@ -160,10 +186,15 @@ impl Reading {
     ) -> Result<local::RecordPage, ReadingError> {
         let limit = limit.clamp(1, local::PAGE);
         let newest = self.store.newest();
-        let mut page = local::RecordPage { next: after, ..Default::default() };
+        let mut page = local::RecordPage {
+            next: after,
+            ..Default::default()
+        };
         let mut seen = HashSet::new();
         while page.records.len() < limit && page.next < newest.0 {
-            let entries = self.store.entries_from(Position(page.next).next(), limit, PAGE_BYTES)?;
+            let entries = self
+                .store
+                .entries_from(Position(page.next).next(), limit, PAGE_BYTES)?;
             if entries.is_empty() {
                 break;
             }
@@ -201,7 +232,9 @@ impl Reading {
     /// [`ReadingError::Store`].
     pub fn members(&self) -> Result<Option<local::MembersReply>, ReadingError> {
         let standing = self.exchange.standing();
-        let Some(charters) = &standing.charters else { return Ok(None) };
+        let Some(charters) = &standing.charters else {
+            return Ok(None);
+        };
         let charter = charters.charter();
         let held = self.exchange.held();
         let connected = self.links.now();
@@ -215,8 +248,16 @@ impl Reading {
             steward: charter.stewards.contains(&member.handle),
             ended: member.ended.is_some(),
             own: member.handle == self.member.profile.handle,
-            connected: member.lanes.iter().filter(|lane| connected.contains(&lane.node)).count(),
-            records: held.iter().filter(|run| run.author == member.handle).map(|run| run.last - run.first + 1).sum(),
+            connected: member
+                .lanes
+                .iter()
+                .filter(|lane| connected.contains(&lane.node))
+                .count(),
+            records: held
+                .iter()
+                .filter(|run| run.author == member.handle)
+                .map(|run| run.last - run.first + 1)
+                .sum(),
         };
         Ok(Some(local::MembersReply {
             community: *charters.community(),
@@ -237,9 +278,12 @@ impl Reading {
             Some(mesh) => (mesh.peers().await, mesh.listening().await),
             None => (Vec::new(), Vec::new()),
         };
-        let owner = |node| {
+        let owner = |node: &hanse_protocol::identity::NodeId| {
             let charters = standing.charters.as_ref()?;
-            charters.charter().owner_of(node).map(|(member, _)| member.handle.clone())
+            charters
+                .charter()
+                .owner_of(node)
+                .map(|(member, _)| member.handle.clone())
         };
         let peer = |peer: mesh::PeerInfo| local::PeerStatus {
             member: owner(&peer.node),
@@ -272,10 +316,15 @@ impl Reading {
 
     fn store_status(&self) -> Result<local::StoreStatus, ReadingError> {
         let stats = self.store.stats()?;
+        let standing = self.exchange.standing();
+        let awaited = match &standing.charters {
+            Some(charters) => self.store.awaited(charters.community(), None, AWAITED)?.len(),
+            None => 0,
+        };
         Ok(local::StoreStatus {
             position: self.store.newest().0,
             records: stats.records,
-            awaited: stats.awaited,
+            awaited: u64::try_from(awaited).unwrap_or(u64::MAX),
             log_bytes: stats.log_bytes,
             index_bytes: stats.index_bytes,
         })
@@ -291,10 +340,18 @@ impl Reading {
     }
 
     fn book(&self, id: &RecordId) -> Result<Option<Book>, ReadingError> {
-        let Some(stored) = self.store.record(id)? else { return Ok(None) };
-        let Ok(admitted) = Admitted::from_log(&stored.header, &stored.community) else { return Ok(None) };
+        let Some(stored) = self.store.record(id)? else {
+            return Ok(None);
+        };
+        let Ok(admitted) = Admitted::from_log(&stored.header, &stored.community) else {
+            return Ok(None);
+        };
         let opened = self.open(&stored, &admitted);
-        Ok(Some(Book { stored, admitted, opened }))
+        Ok(Some(Book {
+            stored,
+            admitted,
+            opened,
+        }))
     }
 
     fn open(&self, stored: &StoredRecord, admitted: &Admitted) -> Option<Opened> {

@@ -71,25 +71,38 @@ impl Receiver {
             };
             match event {
                 None => return,
-                Some(MeshEvent::Frame { courier, ticket, bytes }) => {
+                Some(MeshEvent::Frame {
+                    courier,
+                    ticket,
+                    bytes,
+                }) => {
                     self.frame(courier, ticket, &bytes, &calls);
                 }
                 Some(MeshEvent::Connected(node)) => {
                     self.links.set(node, true);
                     // A full queue costs the time until the healer's next tick.
-                    drop(self.arrivals.try_send(node));
+                    let _ = self.arrivals.try_send(node);
                 }
                 Some(MeshEvent::Disconnected(node)) => self.links.set(node, false),
                 Some(MeshEvent::Stream { from, stream }) => {
-                    let Ok(permit) = Arc::clone(&streams).try_acquire_owned() else { continue };
+                    let Ok(permit) = Arc::clone(&streams).try_acquire_owned() else {
+                        continue;
+                    };
                     let (exchange, store) = (self.exchange.clone(), self.store.clone());
                     tokio::spawn(async move {
                         answer::stream(exchange, store, from, stream).await;
                         drop(permit);
                     });
                 }
-                Some(MeshEvent::CharterCall { from, listed, question, answer }) => {
-                    let Ok(permit) = Arc::clone(&calls).try_acquire_owned() else { continue };
+                Some(MeshEvent::CharterCall {
+                    from,
+                    listed,
+                    question,
+                    answer,
+                }) => {
+                    let Ok(permit) = Arc::clone(&calls).try_acquire_owned() else {
+                        continue;
+                    };
                     let exchange = self.exchange.clone();
                     tokio::spawn(async move {
                         let told = answer::charter_call(exchange, from, listed, question).await;
@@ -147,7 +160,9 @@ impl Receiver {
     /// A steward's head is checked and passed on; acting on missing heads is the freeze's affair.
     fn head(&self, head: &[u8]) -> Verdict {
         let standing = self.exchange.standing();
-        let Some(charters) = &standing.charters else { return Verdict::Ignore };
+        let Some(charters) = &standing.charters else {
+            return Verdict::Ignore;
+        };
         match Head::read(head, charters, clock::now()) {
             Ok(_) => Verdict::Accept,
             Err(PresenceError::Malformed | PresenceError::Signature) => Verdict::Reject,

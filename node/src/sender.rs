@@ -13,7 +13,8 @@ use crate::clock;
 use crate::exchange::Exchange;
 use crate::mesh::{MeshHandle, Publish};
 use crate::metrics::Metrics;
-use crate::store::{Entry, Origin, Position, Reader, StoreError};
+use crate::store::entry::{Entry, Origin, Position};
+use crate::store::{Reader, StoreError};
 
 /// The note that holds the cursor.
 const CURSOR: &str = "sender-cursor";
@@ -32,6 +33,17 @@ const BURST: f64 = 1024.0 * 1024.0;
 
 /// How long to wait when the mesh takes nothing.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Why the sender ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SenderError {
+    /// The log cannot be read.
+    #[error("the log could not be read")]
+    Store(#[from] StoreError),
+    /// A reading thread ended early.
+    #[error("a reading thread ended early")]
+    Thread(#[from] tokio::task::JoinError),
+}
 
 /// The sender of one community.
 pub struct Sender {
@@ -56,8 +68,8 @@ impl Sender {
     /// Runs until `stop`.
     ///
     /// # Errors
-    /// [`StoreError`] if the log cannot be read.
-    pub async fn run(self, stop: CancellationToken) -> Result<(), StoreError> {
+    /// [`SenderError`].
+    pub async fn run(self, stop: CancellationToken) -> Result<(), SenderError> {
         let mut positions = self.exchange.positions();
         let mut cursor = self.load_cursor()?;
         let mut saved = cursor;
@@ -79,7 +91,9 @@ impl Sender {
 
     fn load_cursor(&self) -> Result<Position, StoreError> {
         let note = self.store.note(CURSOR)?;
-        let cursor = note.and_then(|bytes| bytes.try_into().ok()).map(u64::from_be_bytes);
+        let cursor = note
+            .and_then(|bytes| bytes.try_into().ok())
+            .map(u64::from_be_bytes);
         Ok(Position(cursor.unwrap_or(0)))
     }
 
@@ -89,11 +103,11 @@ impl Sender {
         mut cursor: Position,
         pace: &mut Pace,
         stop: &CancellationToken,
-    ) -> Result<Position, StoreError> {
+    ) -> Result<Position, SenderError> {
         loop {
             let reader = self.store.clone();
             let read = move || reader.entries_from(cursor.next(), READ_ENTRIES, READ_BYTES);
-            let entries = tokio::task::spawn_blocking(read).await.map_err(|_| StoreError::Poisoned)??;
+            let entries = tokio::task::spawn_blocking(read).await??;
             if entries.is_empty() || stop.is_cancelled() {
                 return Ok(cursor);
             }
@@ -137,19 +151,24 @@ impl Filling {
     /// Adds an entry and returns the frames that are ready because of it.
     fn add(&mut self, entry: Entry) -> Vec<Frame> {
         match entry {
-            Entry::Charter(charter) => {
-                self.take().into_iter().chain([Frame::Charter(charter.bytes)]).collect()
-            }
+            Entry::Charter(charter) => self
+                .take()
+                .into_iter()
+                .chain([Frame::Charter(charter.bytes)])
+                .collect(),
             Entry::Record(record) if record.origin == Origin::Own => {
                 if clock::now().since(record.arrived) > FRESH {
                     return Vec::new();
                 }
                 let body = record.body.filter(|body| body.len() <= limits::INLINE_BODY);
                 let size = record.header.len() + body.as_ref().map_or(0, Vec::len);
-                let full = self.bytes + size > limits::FRAME_FLUSH
-                    || self.records.len() >= limits::FRAME_RECORDS;
+                let full =
+                    self.bytes + size > limits::FRAME_FLUSH || self.records.len() >= limits::FRAME_RECORDS;
                 let ready = if full { self.take() } else { None };
-                self.records.push(Carried { header: record.header, body });
+                self.records.push(Carried {
+                    header: record.header,
+                    body,
+                });
                 self.bytes += size;
                 ready.into_iter().collect()
             }
@@ -171,7 +190,10 @@ struct Pace {
 
 impl Pace {
     fn new() -> Self {
-        Self { tokens: BURST, at: Instant::now() }
+        Self {
+            tokens: BURST,
+            at: Instant::now(),
+        }
     }
 
     async fn wait(&mut self, bytes: usize) {

@@ -1,5 +1,7 @@
 //! What needs no token: whether the daemon answers, and its numbers, which name no member.
 
+use std::sync::PoisonError;
+
 use axum::extract::State;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
@@ -17,7 +19,8 @@ pub(super) async fn metrics<B: Send + Sync + 'static>(
     State(shared): State<Held<B>>,
 ) -> Result<Response, Failure> {
     let mut text = String::new();
-    prometheus_client::encoding::text::encode(&mut text, &shared.metrics)
+    let registry = shared.metrics.lock().unwrap_or_else(PoisonError::into_inner);
+    prometheus_client::encoding::text::encode(&mut text, &registry)
         .map_err(|_| Failure::internal("the metrics could not be written"))?;
     let kind = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     Ok(([(CONTENT_TYPE, kind)], text).into_response())

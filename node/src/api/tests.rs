@@ -145,7 +145,7 @@ async fn daemon(fake: Fake) -> Daemon {
         hosts: vec!["hanse.example.org".to_owned()],
     };
     let stop = CancellationToken::new();
-    let metrics = Arc::new(Registry::default());
+    let metrics = Arc::new(Mutex::new(Registry::default()));
     let serving = serve_with(&settings, fake.clone(), tokens.clone(), metrics, stop.clone());
     let Serving { address, task } = serving.await.unwrap();
     Daemon {
@@ -503,7 +503,7 @@ async fn a_taken_address_is_an_error_before_anything_is_served() {
         &settings,
         Fake::default(),
         tokens,
-        Arc::new(Registry::default()),
+        Arc::new(Mutex::new(Registry::default())),
         stop,
     )
     .await;

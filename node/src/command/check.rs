@@ -28,7 +28,10 @@ impl Report {
 
     fn wrong(&mut self, what: &str, found: &str, mend: &str) {
         self.wrong += 1;
-        say(&format!("WRONG  {what:<10} {found}\n       {:<10} do: {mend}\n", ""));
+        say(&format!(
+            "WRONG  {what:<10} {found}\n       {:<10} do: {mend}\n",
+            ""
+        ));
     }
 }
 
@@ -37,7 +40,11 @@ pub(super) fn run(dir: &Path) -> Result<ExitCode, Failure> {
     clock_is_set(&mut report);
     match Settings::load(dir) {
         Err(error) => {
-            report.wrong("settings", &chain(&error), "mend hansed.toml, or make a node with `hansed init`");
+            report.wrong(
+                "settings",
+                &chain(&error),
+                "mend hansed.toml, or make a node with `hansed init`",
+            );
         }
         Ok(settings) => {
             report.good("settings", &format!("member {}", settings.member.handle));
@@ -50,13 +57,21 @@ pub(super) fn run(dir: &Path) -> Result<ExitCode, Failure> {
         0 => "nothing wrong\n".to_owned(),
         wrong => format!("{wrong} wrong\n"),
     });
-    Ok(if report.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.wrong == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
 }
 
 fn clock_is_set(report: &mut Report) {
     let now = clock::now();
     if now < PLAUSIBLE {
-        report.wrong("clock", &now.to_string(), "set the clock; records are dated by it");
+        report.wrong(
+            "clock",
+            &now.to_string(),
+            "set the clock; records are dated by it",
+        );
     } else {
         report.good("clock", &now.to_string());
     }
@@ -65,7 +80,11 @@ fn clock_is_set(report: &mut Report) {
 fn tokens(dir: &Path, report: &mut Report) {
     match Tokens::open(dir) {
         Ok(tokens) => report.good("tokens", &format!("{} named", tokens.list().count())),
-        Err(error) => report.wrong("tokens", &chain(&error), "chmod 600 what is named, or make a token anew"),
+        Err(error) => report.wrong(
+            "tokens",
+            &chain(&error),
+            "chmod 600 what is named, or make a token anew",
+        ),
     }
 }
 
@@ -84,11 +103,19 @@ fn keys_and_store(dir: &Path, settings: &Settings, report: &mut Report) {
         Ok(rotten) if rotten.is_empty() => {}
         Ok(rotten) => report.wrong(
             "log",
-            &format!("{} damaged stretches, the first {:?}", rotten.len(), rotten.first()),
+            &format!(
+                "{} damaged stretches, the first {:?}",
+                rotten.len(),
+                rotten.first()
+            ),
             "keep a copy of the store folder, then start the node: peers heal what is lost",
         ),
         Err(error) => {
-            return report.wrong("store", &chain(&error), "stop the node if it runs; else see the cause");
+            return report.wrong(
+                "store",
+                &chain(&error),
+                "stop the node if it runs; else see the cause",
+            );
         }
     }
     match daemon::open_store(dir, settings, &keystore, &member) {
@@ -102,7 +129,11 @@ fn keys_and_store(dir: &Path, settings: &Settings, report: &mut Report) {
             });
             report.good("store", &format!("{records} records; {community}"));
             for finding in daemon::findings(&opened.opening) {
-                report.wrong("store", &finding, "nothing acknowledged is lost by a torn end; peers heal the rest");
+                report.wrong(
+                    "store",
+                    &finding,
+                    "nothing acknowledged is lost by a torn end; peers heal the rest",
+                );
             }
         }
     }
@@ -132,7 +163,10 @@ fn ports(settings: &Settings, report: &mut Report) {
         }
     }
     if settings.mesh.dialable().is_empty() {
-        report.good("mesh", "this node only dials out: set mesh.external if others should dial it");
+        report.good(
+            "mesh",
+            "this node only dials out: set mesh.external if others should dial it",
+        );
     }
 }
 

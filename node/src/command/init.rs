@@ -1,7 +1,7 @@
 //! `hansed init`: a new node's folder.
 
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use hanse_protocol::charter::member::Profile;
@@ -23,7 +23,7 @@ const ADMIN: &str = "admin";
 pub enum InitError {
     /// The folder.
     #[error("the folder `{0}` could not be made")]
-    Folder(std::path::PathBuf, #[source] std::io::Error),
+    Folder(PathBuf, #[source] std::io::Error),
     /// The settings.
     #[error(transparent)]
     Settings(#[from] SettingsError),

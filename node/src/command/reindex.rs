@@ -35,7 +35,10 @@ pub(super) fn run(dir: &Path) -> Result<ExitCode, Failure> {
     if terminal {
         drop(writeln!(std::io::stderr(), "\r100 %"));
     }
-    say(&format!("{} entries read, {} records indexed\n", opening.replayed, stats.records));
+    say(&format!(
+        "{} entries read, {} records indexed\n",
+        opening.replayed, stats.records
+    ));
     for finding in daemon::findings(&opening) {
         say(&format!("found: {finding}\n"));
     }

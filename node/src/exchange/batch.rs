@@ -6,7 +6,9 @@ use hanse_protocol::admission::Whole;
 use hanse_protocol::identity::RecordId;
 
 use super::{ExchangeError, Reply};
-use crate::store::{Entry, Position, RecordFacts, StoreError};
+use crate::store::StoreError;
+use crate::store::entry::{Entry, Position};
+use crate::store::facts::RecordFacts;
 
 use std::sync::Arc;
 

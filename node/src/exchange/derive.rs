@@ -12,7 +12,8 @@ use hanse_protocol::stix::Object;
 use hanse_protocol::timestamp::Timestamp;
 
 use crate::member::Member;
-use crate::store::{BodyState, CharterEntry, Derive, Entry, ObjectFacts, RecordEntry, RecordFacts};
+use crate::store::entry::{BodyState, CharterEntry, Entry, RecordEntry};
+use crate::store::facts::{Derive, ObjectFacts, RecordFacts};
 
 /// The facts of a header whose objects are not read.
 pub(super) fn header_facts(header: &Header) -> RecordFacts {
@@ -29,8 +30,14 @@ pub(super) fn header_facts(header: &Header) -> RecordFacts {
 
 /// The facts of a header and its objects.
 pub(super) fn facts(header: &Header, sound: &Sound<'_>) -> RecordFacts {
-    let objects = sound.objects.iter().map(|object| object_facts(object, header.created));
-    RecordFacts { objects: objects.collect(), ..header_facts(header) }
+    let objects = sound
+        .objects
+        .iter()
+        .map(|object| object_facts(object, header.created));
+    RecordFacts {
+        objects: objects.collect(),
+        ..header_facts(header)
+    }
 }
 
 /// What one object is found by.
@@ -38,7 +45,11 @@ pub(super) fn object_facts(object: &Object<'_>, created: Timestamp) -> ObjectFac
     ObjectFacts {
         object_id: object.id().to_owned(),
         version: object.version().unwrap_or(created),
-        observables: object.observables().iter().map(Observable::to_key_bytes).collect(),
+        observables: object
+            .observables()
+            .iter()
+            .map(Observable::to_key_bytes)
+            .collect(),
     }
 }
 
@@ -46,25 +57,46 @@ pub(super) fn object_facts(object: &Object<'_>, created: Timestamp) -> ObjectFac
 pub struct Deriver {
     member: Arc<Member>,
     charters: Option<CharterChain>,
+    broken: bool,
 }
+
+/// The first charter in the log founds no community.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the charters in the log do not hold")]
+pub struct BrokenCharters;
 
 impl Deriver {
     /// For a log of this member.
     pub fn new(member: Arc<Member>) -> Self {
-        Self { member, charters: None }
+        Self {
+            member,
+            charters: None,
+            broken: false,
+        }
     }
 
     /// The charters that came by.
-    pub fn into_charters(self) -> Option<CharterChain> {
-        self.charters
+    ///
+    /// # Errors
+    /// [`BrokenCharters`] if there were some that form no chain.
+    pub fn into_charters(self) -> Result<Option<CharterChain>, BrokenCharters> {
+        if self.broken {
+            Err(BrokenCharters)
+        } else {
+            Ok(self.charters)
+        }
     }
 
-    /// Learns a charter. One that does not fit was kept as evidence and says nothing.
-    pub fn learn(&mut self, entry: &CharterEntry) {
-        let Ok(charter) = SignedCharter::decode(&entry.bytes) else { return };
+    fn learn(&mut self, entry: &CharterEntry) {
+        let Ok(charter) = SignedCharter::decode(&entry.bytes) else {
+            return self.broken = true;
+        };
         match &mut self.charters {
-            None => self.charters = CharterChain::found(charter).ok(),
-            Some(charters) => drop(charters.offer(charter)),
+            None => match CharterChain::found(charter) {
+                Ok(charters) => self.charters = Some(charters),
+                Err(_) => self.broken = true,
+            },
+            Some(charters) => self.broken |= charters.offer(charter).is_err(),
         }
     }
 
@@ -84,7 +116,9 @@ impl Deriver {
         let Ok(Reading::Opened(opened)) = whole.open(&self.member.reader, charters) else {
             return Some(plain);
         };
-        let Ok(sound) = opened.sound() else { return Some(plain) };
+        let Ok(sound) = opened.sound() else {
+            return Some(plain);
+        };
         Some(facts(opened.admitted().header(), &sound))
     }
 }
@@ -96,9 +130,12 @@ impl Derive for Deriver {
                 self.learn(charter);
                 None
             }
-            Entry::Record(record) => {
-                self.of_body(&record.community, &record.header, record.body.as_deref(), record.state)
-            }
+            Entry::Record(record) => self.of_body(
+                &record.community,
+                &record.header,
+                record.body.as_deref(),
+                record.state,
+            ),
             Entry::Body(body) => {
                 let header = header?;
                 self.of_body(&body.community, &header.header, Some(&body.body), body.state)

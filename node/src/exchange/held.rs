@@ -57,7 +57,10 @@ impl Shared {
     pub(super) fn lacking(&self, theirs: &Run) -> Vec<Run> {
         let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let empty = Vec::new();
-        let runs = held.0.get(&(theirs.author.clone(), theirs.lane, theirs.epoch)).unwrap_or(&empty);
+        let runs = held
+            .0
+            .get(&(theirs.author.clone(), theirs.lane, theirs.epoch))
+            .unwrap_or(&empty);
         let mut lacking = Vec::new();
         let mut next = theirs.first;
         for (first, last) in runs {
@@ -65,12 +68,19 @@ impl Shared {
                 break;
             }
             if *first > next {
-                lacking.push(Run { first: next, last: first - 1, ..theirs.clone() });
+                lacking.push(Run {
+                    first: next,
+                    last: first - 1,
+                    ..theirs.clone()
+                });
             }
             next = next.max(last.saturating_add(1));
         }
         if next <= theirs.last {
-            lacking.push(Run { first: next, ..theirs.clone() });
+            lacking.push(Run {
+                first: next,
+                ..theirs.clone()
+            });
         }
         lacking
     }
@@ -95,7 +105,13 @@ mod tests {
     use super::*;
 
     fn run(first: u64, last: u64) -> Run {
-        Run { author: "acme-water".parse().unwrap(), lane: 0, epoch: 0, first, last }
+        Run {
+            author: "acme-water".parse().unwrap(),
+            lane: 0,
+            epoch: 0,
+            first,
+            last,
+        }
     }
 
     proptest! {

@@ -6,9 +6,7 @@ use std::time::Duration;
 use hanse_protocol::charter::chain::{self, Offered};
 use hanse_protocol::charter::join::{self, Invite, Request};
 use hanse_protocol::charter::member::{Lane, Member, MemberSealingKey, MemberSigningKey};
-use hanse_protocol::charter::{
-    Budget, Charter, CharterChain, CharterError, LastAccepted, SignedCharter,
-};
+use hanse_protocol::charter::{Budget, Charter, CharterChain, CharterError, LastAccepted, SignedCharter};
 use hanse_protocol::identity::Handle;
 use hanse_protocol::identity::keys::SigningKey;
 use hanse_protocol::limits;
@@ -20,7 +18,8 @@ use hanse_protocol::tlp::Tlp;
 use super::worker::Worker;
 use super::{Actor, CharterFate, ExchangeError, Reply};
 use crate::clock;
-use crate::store::{CharterEntry, Entry, StoreError};
+use crate::store::StoreError;
+use crate::store::entry::{CharterEntry, Entry};
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -31,7 +30,10 @@ const CHARTER_LIFE: Duration = Duration::from_secs(366 * 24 * 3_600);
 const HORIZON_DAYS: u32 = 365;
 
 /// What one author may send a day unless the charter says otherwise.
-const BUDGET: Budget = Budget { bytes: 4 << 30, records: 1_000_000 };
+const BUDGET: Budget = Budget {
+    bytes: 4 << 30,
+    records: 1_000_000,
+};
 
 impl Worker {
     pub(super) fn request(&mut self, actor: &Actor, reply: Reply<local::RequestReply>) {
@@ -53,7 +55,14 @@ impl Worker {
         let sealing = member.sealing()?.public();
         let addresses = self.addresses.clone();
         let profile = member.profile.clone();
-        Some(Request::new(profile, &member.signing, sealing, &member.node, addresses, clock::now()))
+        Some(Request::new(
+            profile,
+            &member.signing,
+            sealing,
+            &member.node,
+            addresses,
+            clock::now(),
+        ))
     }
 
     pub(super) fn found(
@@ -103,7 +112,10 @@ impl Worker {
         self.audit(&actor.0, "found-community", community.to_string(), None);
         self.stand_under(charters);
         let recovery_key = data_encoding::HEXLOWER.encode(recovery.seed().as_slice());
-        Ok(local::Founded { community, recovery_key })
+        Ok(local::Founded {
+            community,
+            recovery_key,
+        })
     }
 
     pub(super) fn admit(
@@ -131,7 +143,7 @@ impl Worker {
         let handle = candidate.profile.handle.clone();
         // A mailed invite may be lost: who is listed with these very keys gets it again.
         let charters = if is_listed(charters.charter(), &candidate)? {
-            charters
+            (*charters).clone()
         } else {
             // A candidate's clock may lag ours: it may date its first records that much earlier.
             let admitted = clock::now().before(limits::SKEW);
@@ -141,7 +153,10 @@ impl Worker {
             self.audit(&actor.0, "admit", handle.to_string(), None);
             self.issue_charter(next)?
         };
-        let invite = Invite { community: *charters.community(), charters: charters.encode() };
+        let invite = Invite {
+            community: *charters.community(),
+            charters: charters.encode(),
+        };
         let fingerprint = join::invite_fingerprint(charters.community(), &charters.newest().hash());
         Ok(local::Admission {
             member: handle,
@@ -160,7 +175,10 @@ impl Worker {
 
     fn try_expel(&mut self, actor: &Actor, handle: &Handle) -> Result<local::CharterReply, ExchangeError> {
         let charters = self.charters.clone().ok_or(ExchangeError::NoCommunity)?;
-        let listed = charters.charter().member(handle).filter(|member| member.ended.is_none());
+        let listed = charters
+            .charter()
+            .member(handle)
+            .filter(|member| member.ended.is_none());
         let listed = listed.ok_or_else(|| ExchangeError::UnknownMember(handle.clone()))?;
         if charters.charter().stewards.contains(handle) {
             return Err(ExchangeError::Invalid(format!(
@@ -169,8 +187,15 @@ impl Worker {
         }
         let mut closing = Vec::new();
         for lane in &listed.lanes {
-            let newest = self.reader.newest_in_chain(handle, lane.number).map_err(store_error)?;
-            closing.extend(newest.map(|(epoch, seq, id)| LastAccepted { lane: lane.number, epoch, seq, id }));
+            let newest = self
+                .reader
+                .newest_in_chain(charters.community(), handle, lane.number);
+            closing.extend(newest.map_err(store_error)?.map(|last| LastAccepted {
+                lane: lane.number,
+                epoch: last.epoch,
+                seq: last.seq,
+                id: last.id,
+            }));
         }
         let mut next = successor(&charters);
         for member in next.members.iter_mut().filter(|member| member.handle == *handle) {
@@ -296,7 +321,11 @@ impl Worker {
     }
 
     fn log_charter(&mut self, charters: &CharterChain, version: u64, bytes: Vec<u8>) {
-        let entry = CharterEntry { community: *charters.community(), version, bytes };
+        let entry = CharterEntry {
+            community: *charters.community(),
+            version,
+            bytes,
+        };
         self.batch.push(Entry::Charter(entry), None);
     }
 }
@@ -320,8 +349,15 @@ fn listed(candidate: Request, admitted: Timestamp) -> Member {
         handle: candidate.profile.handle.clone(),
         profile: candidate.profile,
         admitted,
-        signing: vec![MemberSigningKey { key: candidate.signing, closed: None }],
-        sealing: vec![MemberSealingKey { suite: SUITE_X25519, key: candidate.sealing, closed: false }],
+        signing: vec![MemberSigningKey {
+            key: candidate.signing,
+            closed: None,
+        }],
+        sealing: vec![MemberSealingKey {
+            suite: SUITE_X25519,
+            key: candidate.sealing,
+            closed: false,
+        }],
         lanes: vec![Lane {
             number: 0,
             node: candidate.node,
@@ -334,7 +370,9 @@ fn listed(candidate: Request, admitted: Timestamp) -> Member {
 
 /// Whether the candidate is listed already, with these very keys.
 fn is_listed(charter: &Charter, candidate: &Request) -> Result<bool, ExchangeError> {
-    let Some(member) = charter.member(&candidate.profile.handle) else { return Ok(false) };
+    let Some(member) = charter.member(&candidate.profile.handle) else {
+        return Ok(false);
+    };
     let same = member.ended.is_none()
         && member.signing.iter().any(|key| key.key == candidate.signing)
         && member.lanes.iter().any(|lane| lane.node == candidate.node);
@@ -353,7 +391,9 @@ fn horizon(days: u32) -> Result<u64, ExchangeError> {
         let horizon = DAY * days;
         Ok(u64::try_from(horizon.as_millis()).unwrap_or(u64::MAX))
     } else {
-        Err(ExchangeError::Invalid(format!("`{days}` days is no horizon: 1 to 3650 are")))
+        Err(ExchangeError::Invalid(format!(
+            "`{days}` days is no horizon: 1 to 3650 are"
+        )))
     }
 }
 

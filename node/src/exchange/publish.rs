@@ -22,7 +22,8 @@ use super::worker::Worker;
 use super::{Actor, ExchangeError, Reply, derive, named_readers};
 use crate::clock;
 use crate::policy::{self, Ruling};
-use crate::store::{BodyState, Entry, ObjectFacts, Origin, Position, RecordEntry, RecordFacts};
+use crate::store::entry::{BodyState, Entry, Origin, Position, RecordEntry};
+use crate::store::facts::{ObjectFacts, RecordFacts};
 
 /// Most objects of one record that this node writes.
 const RECORD_OBJECTS: usize = 200;
@@ -59,9 +60,19 @@ struct Joined {
 
 impl Joined {
     fn published(self, positions: &[Position]) -> Published {
-        let Self { entry, id, objects, readers } = self;
+        let Self {
+            entry,
+            id,
+            objects,
+            readers,
+        } = self;
         let position = positions.get(entry).map_or(0, |position| position.0);
-        Published { id, position, objects, readers }
+        Published {
+            id,
+            position,
+            objects,
+            readers,
+        }
     }
 }
 
@@ -75,7 +86,10 @@ impl Worker {
     ) {
         match self.prepare(actor, request) {
             Ok((joined, refused)) => self.batch.answer(reply, move |positions| local::PublishReply {
-                records: joined.into_iter().map(|record| record.published(positions)).collect(),
+                records: joined
+                    .into_iter()
+                    .map(|record| record.published(positions))
+                    .collect(),
                 refused,
             }),
             Err(error) => drop(reply.send(Err(error))),
@@ -112,9 +126,13 @@ impl Worker {
         let ended = || invalid("this node's membership has ended; it can no longer publish");
         let lane = self.own_lane().ok_or_else(ended)?;
         let charter = charters.charter();
-        let admitted = charter.member(&self.member.profile.handle).map(|member| member.admitted);
+        let admitted = charter
+            .member(&self.member.profile.handle)
+            .map(|member| member.admitted);
         // Dates rise along the chain whatever the clock does.
-        let created = clock::now().max(self.own.created).max(admitted.unwrap_or_default());
+        let created = clock::now()
+            .max(self.own.created)
+            .max(admitted.unwrap_or_default());
         Ok(Terms {
             lane,
             created,
@@ -138,7 +156,10 @@ impl Worker {
             let object = match Object::parse(raw) {
                 Ok(object) => object,
                 Err(error) => {
-                    refused.push(RefusedObject { index, reason: error.to_string() });
+                    refused.push(RefusedObject {
+                        index,
+                        reason: error.to_string(),
+                    });
                     continue;
                 }
             };
@@ -146,7 +167,10 @@ impl Worker {
             let author = &self.member.profile.handle;
             match policy::rule(tlp, terms.to.as_ref(), author, charters.charter()) {
                 Ruling::Hold { reason } => {
-                    refused.push(RefusedObject { index, reason: reason.to_owned() });
+                    refused.push(RefusedObject {
+                        index,
+                        reason: reason.to_owned(),
+                    });
                 }
                 ruling @ Ruling::Send { .. } => {
                     let facts = derive::object_facts(&object, terms.created);
@@ -176,9 +200,13 @@ impl Worker {
         self.own.seq = header.seq;
         self.own.last = Some(id);
         self.own.created = header.created;
-        self.held.insert(&header.author, header.lane, header.epoch, header.seq);
+        self.held
+            .insert(&header.author, header.lane, header.epoch, header.seq);
         let objects = draft.objects.len();
-        let facts = RecordFacts { objects: draft.facts, ..derive::header_facts(&header) };
+        let facts = RecordFacts {
+            objects: draft.facts,
+            ..derive::header_facts(&header)
+        };
         let entry = RecordEntry {
             community: *charters.community(),
             id,
@@ -191,7 +219,12 @@ impl Worker {
         let entry = self.batch.push(Entry::Record(entry), Some(facts));
         self.audit(&actor.0, "publish", id.to_string(), Some(ruling.hash()));
         self.metrics.admitted(Origin::Own);
-        Ok(Joined { entry, id, objects, readers: readers(audience) })
+        Ok(Joined {
+            entry,
+            id,
+            objects,
+            readers: readers(audience),
+        })
     }
 
     fn body_for(
@@ -248,7 +281,10 @@ impl Worker {
             ExchangeError::Invalid(format!("this node's own record would be refused: {refusal}"))
         };
         let signed = Signed::decode(bytes, charters.community()).map_err(refused)?;
-        let arrival = Arrival { now: clock::now(), by: By::Own };
+        let arrival = Arrival {
+            now: clock::now(),
+            by: By::Own,
+        };
         let admitted = signed.admit(charters, None, arrival).map_err(refused)?;
         Ok(*admitted.id())
     }
@@ -257,9 +293,8 @@ impl Worker {
 impl<'a> Draft<'a> {
     /// Adds an object to the last draft, or to a new one if that is full.
     fn add(drafts: &mut Vec<Self>, raw: &'a str, facts: ObjectFacts) {
-        let full = |draft: &Self| {
-            draft.objects.len() >= RECORD_OBJECTS || draft.bytes + raw.len() > RECORD_BYTES
-        };
+        let full =
+            |draft: &Self| draft.objects.len() >= RECORD_OBJECTS || draft.bytes + raw.len() > RECORD_BYTES;
         if drafts.last().is_none_or(full) {
             drafts.push(Self::default());
         }
@@ -279,9 +314,9 @@ fn expiry(
     let latest = created.after(horizon);
     match wanted {
         None => Ok(latest),
-        Some(wanted) if wanted <= created => {
-            Err(ExchangeError::Invalid(format!("`{wanted}` is no expiry: it has passed already")))
-        }
+        Some(wanted) if wanted <= created => Err(ExchangeError::Invalid(format!(
+            "`{wanted}` is no expiry: it has passed already"
+        ))),
         Some(wanted) if wanted > latest => Err(ExchangeError::Invalid(format!(
             "`{wanted}` is no expiry: the community keeps records until {latest} at most"
         ))),
@@ -294,8 +329,12 @@ fn sealing_keys(
     readers: &BTreeSet<Handle>,
 ) -> Result<Vec<SealingPublic>, ExchangeError> {
     let key = |handle: &Handle| {
-        let key = charters.charter().member(handle).and_then(|member| member.sealing_key(SUITE_X25519));
-        key.copied().ok_or_else(|| ExchangeError::Invalid(format!("`{handle}` has no key to seal to")))
+        let key = charters
+            .charter()
+            .member(handle)
+            .and_then(|member| member.sealing_key(SUITE_X25519));
+        key.copied()
+            .ok_or_else(|| ExchangeError::Invalid(format!("`{handle}` has no key to seal to")))
     };
     readers.iter().map(key).collect()
 }

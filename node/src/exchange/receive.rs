@@ -13,7 +13,8 @@ use super::worker::Worker;
 use super::{BodyFate, ExchangeError, Healed, Nudge, Reply, Verdict, VerdictReply};
 use super::{batch, derive};
 use crate::clock;
-use crate::store::{BodyEntry, BodyState, Entry, Origin, RecordEntry, RecordFacts};
+use crate::store::entry::{BodyEntry, BodyState, Entry, Origin, RecordEntry};
+use crate::store::facts::RecordFacts;
 
 /// What came of one record of a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +30,9 @@ enum Fate {
 impl Worker {
     /// A gossip frame. The verdict goes out before the commit: passing on needs admission only.
     pub(super) fn frame(&mut self, courier: NodeId, records: Vec<Carried>, verdict: VerdictReply) {
-        let Some(charters) = self.charters.clone() else { return verdict(Verdict::Ignore) };
+        let Some(charters) = self.charters.clone() else {
+            return verdict(Verdict::Ignore);
+        };
         let mut admitted = false;
         let mut rejected = false;
         let mut author = None;
@@ -98,7 +101,8 @@ impl Worker {
                     self.recent.remember(&carried.header, Judged::Refused { courier });
                     if !courier {
                         // Verified and refused for good: no use healing it again and again.
-                        self.held.insert(&claims.author, claims.lane, claims.epoch, claims.seq);
+                        self.held
+                            .insert(&claims.author, claims.lane, claims.epoch, claims.seq);
                     }
                 }
                 fate
@@ -113,10 +117,21 @@ impl Worker {
         signed: Signed,
         origin: Origin,
     ) -> Result<Admitted, Refusal> {
-        let by = if origin == Origin::Gossip { By::Gossip } else { By::Healing };
+        let by = if origin == Origin::Gossip {
+            By::Gossip
+        } else {
+            By::Healing
+        };
         let claims = signed.claims();
         let predecessor = claims.prev.and_then(|prev| self.created_before(claims, &prev));
-        signed.admit(charters, predecessor, Arrival { now: clock::now(), by })
+        signed.admit(
+            charters,
+            predecessor,
+            Arrival {
+                now: clock::now(),
+                by,
+            },
+        )
     }
 
     /// When the record that `claims` follows was created, if it is held.
@@ -203,7 +218,14 @@ impl Worker {
     }
 
     fn note_chain(&mut self, header: &Header, id: RecordId, courier: NodeId) {
-        let Header { author, lane, epoch, seq, created, .. } = header;
+        let Header {
+            author,
+            lane,
+            epoch,
+            seq,
+            created,
+            ..
+        } = header;
         if self.held.has_gap_before(author, *lane, *epoch, *seq) {
             self.nudge(Nudge::Gap(courier));
         }
@@ -212,11 +234,7 @@ impl Worker {
     }
 
     /// Opens a whole record as far as it is ours to read.
-    fn read(
-        &mut self,
-        charters: &CharterChain,
-        whole: Whole,
-    ) -> (Option<Vec<u8>>, BodyState, RecordFacts) {
+    fn read(&mut self, charters: &CharterChain, whole: Whole) -> (Option<Vec<u8>>, BodyState, RecordFacts) {
         let header = whole.admitted().header().clone();
         let id = *whole.admitted().id();
         let plain = derive::header_facts(&header);
@@ -254,14 +272,22 @@ impl Worker {
 
     /// A body that was pulled.
     pub(super) fn body(&mut self, id: &RecordId, body: Vec<u8>, origin: Origin, reply: Reply<BodyFate>) {
-        let fate = if self.is_awaited(id) { self.take_body(id, body, origin) } else { BodyFate::NotAwaited };
+        let fate = if self.is_awaited(id) {
+            self.take_body(id, body, origin)
+        } else {
+            BodyFate::NotAwaited
+        };
         self.batch.answer(reply, move |_| fate);
     }
 
     fn take_body(&mut self, id: &RecordId, body: Vec<u8>, origin: Origin) -> BodyFate {
-        let Some(charters) = self.charters.clone() else { return BodyFate::NotAwaited };
+        let Some(charters) = self.charters.clone() else {
+            return BodyFate::NotAwaited;
+        };
         // A header of this very batch is not in the store yet; its body is asked for again.
-        let Ok(Some(stored)) = self.reader.record(id) else { return BodyFate::NotAwaited };
+        let Ok(Some(stored)) = self.reader.record(id) else {
+            return BodyFate::NotAwaited;
+        };
         let Ok(admitted) = Admitted::from_log(&stored.header, &stored.community) else {
             return BodyFate::NotAwaited;
         };
@@ -308,6 +334,8 @@ impl Worker {
             None => refusal.name().to_owned(),
         };
         self.audit(&format!("courier {courier}"), "refuse", subject, None);
-        Fate::Refused { courier: courier_fault }
+        Fate::Refused {
+            courier: courier_fault,
+        }
     }
 }

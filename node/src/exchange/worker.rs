@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hanse_protocol::charter::CharterChain;
+use hanse_protocol::heal::RANGES;
 use hanse_protocol::identity::{Handle, RecordId};
 use hanse_protocol::timestamp::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -16,7 +17,8 @@ use super::{Command, Exchange, INBOX, Nudge, Standing};
 use crate::clock;
 use crate::member::Member;
 use crate::metrics::Metrics;
-use crate::store::{AuditEntry, Entry, Position, Reader, Store, StoreError};
+use crate::store::entry::{AuditEntry, Entry, Position};
+use crate::store::{ChainLink, Holding, Reader, Store, StoreError};
 
 /// Most entries of one commit.
 const COMMIT_ENTRIES: usize = 1_000;
@@ -70,13 +72,31 @@ pub(super) struct Worker {
     position: watch::Sender<Position>,
 }
 
+/// Why the exchange did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The store cannot be read.
+    #[error("the store cannot be read")]
+    Store(#[from] StoreError),
+    /// The system gave no thread.
+    #[error("no thread for the exchange")]
+    Thread(#[source] std::io::Error),
+}
+
 /// Starts the thread. It ends, after a last checkpoint, when every [`Exchange`] is dropped; it ends
 /// with an error when the store fails, since what is in memory is then ahead of the disk.
 ///
 /// # Errors
-/// [`StoreError`] if the store cannot be read.
-pub fn start(parts: Parts) -> Result<(Exchange, JoinHandle<Result<(), Arc<StoreError>>>), StoreError> {
-    let Parts { store, member, charters, addresses, metrics, nudges } = parts;
+/// [`StartError`].
+pub fn start(parts: Parts) -> Result<(Exchange, JoinHandle<Result<(), Arc<StoreError>>>), StartError> {
+    let Parts {
+        store,
+        member,
+        charters,
+        addresses,
+        metrics,
+        nudges,
+    } = parts;
     let reader = store.reader();
     let charters = charters.map(Arc::new);
     let standing = Arc::new(Standing {
@@ -87,6 +107,11 @@ pub fn start(parts: Parts) -> Result<(Exchange, JoinHandle<Result<(), Arc<StoreE
     let (standing, standings) = watch::channel(standing);
     let (position, positions) = watch::channel(reader.newest());
     let (inbox, work) = mpsc::channel(INBOX);
+    // Only its timer is used: the thread waits for work or for the time to look after the store.
+    let clockwork = tokio::runtime::Builder::new_current_thread()
+        .enable_time()
+        .build();
+    let clockwork = clockwork.map_err(StartError::Thread)?;
     let mut worker = Worker {
         store,
         reader,
@@ -105,17 +130,32 @@ pub fn start(parts: Parts) -> Result<(Exchange, JoinHandle<Result<(), Arc<StoreE
     };
     worker.load()?;
     let held = worker.held.clone();
-    let thread = std::thread::Builder::new().name("exchange".to_owned()).spawn(move || worker.run(work));
-    let thread = thread.map_err(StoreError::from)?;
-    Ok((Exchange { inbox, standing: standings, position: positions, held }, thread))
+    let thread = std::thread::Builder::new()
+        .name("exchange".to_owned())
+        .spawn(move || worker.run(&clockwork, work));
+    let thread = thread.map_err(StartError::Thread)?;
+    Ok((
+        Exchange {
+            inbox,
+            standing: standings,
+            position: positions,
+            held,
+        },
+        thread,
+    ))
 }
 
 impl Worker {
     /// Takes up from the store what is kept in memory.
     fn load(&mut self) -> Result<(), StoreError> {
-        let Some(charters) = self.charters.clone() else { return Ok(()) };
+        let Some(charters) = self.charters.clone() else {
+            return Ok(());
+        };
         for member in &charters.charter().members {
-            for (lane, epoch, runs) in self.reader.holdings(&member.handle)? {
+            let holdings = self
+                .reader
+                .holdings(charters.community(), &member.handle, RANGES)?;
+            for Holding { lane, epoch, runs } in holdings {
                 for run in runs {
                     self.held.insert_run(&member.handle, lane, epoch, run);
                 }
@@ -126,11 +166,19 @@ impl Worker {
 
     /// Finds where our own lane goes on.
     pub(super) fn load_own_chain(&mut self) -> Result<(), StoreError> {
-        let Some(lane) = self.own_lane() else { return Ok(()) };
-        let handle = self.member.profile.handle.clone();
-        if let Some((epoch, seq, id)) = self.reader.newest_in_chain(&handle, lane)? {
+        let (Some(charters), Some(lane)) = (&self.charters, self.own_lane()) else {
+            return Ok(());
+        };
+        let handle = &self.member.profile.handle;
+        if let Some(newest) = self.reader.newest_in_chain(charters.community(), handle, lane)? {
+            let ChainLink { epoch, seq, id, .. } = newest;
             let created = self.created_of(&id)?.unwrap_or_default();
-            self.own = OwnChain { epoch, seq, last: Some(id), created };
+            self.own = OwnChain {
+                epoch,
+                seq,
+                last: Some(id),
+                created,
+            };
         }
         Ok(())
     }
@@ -144,17 +192,20 @@ impl Worker {
 
     /// When a held record was created.
     pub(super) fn created_of(&self, id: &RecordId) -> Result<Option<Timestamp>, StoreError> {
-        let Some(stored) = self.reader.record(id)? else { return Ok(None) };
-        let admitted =
-            hanse_protocol::admission::Admitted::from_log(&stored.header, &stored.community).ok();
+        let Some(stored) = self.reader.record(id)? else {
+            return Ok(None);
+        };
+        let admitted = hanse_protocol::admission::Admitted::from_log(&stored.header, &stored.community).ok();
         Ok(admitted.map(|admitted| admitted.header().created))
     }
 
-    fn run(mut self, mut work: mpsc::Receiver<Command>) -> Result<(), Arc<StoreError>> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        let runtime = runtime.map_err(|error| Arc::new(StoreError::from(error)))?;
+    fn run(
+        mut self,
+        clockwork: &tokio::runtime::Runtime,
+        mut work: mpsc::Receiver<Command>,
+    ) -> Result<(), Arc<StoreError>> {
         loop {
-            match runtime.block_on(async { tokio::time::timeout(IDLE, work.recv()).await }) {
+            match clockwork.block_on(async { tokio::time::timeout(IDLE, work.recv()).await }) {
                 Ok(Some(command)) => {
                     self.handle(command);
                     self.drain(&mut work);
@@ -183,14 +234,28 @@ impl Worker {
             Command::Admit(actor, request, reply) => self.admit(&actor, &request, reply),
             Command::Expel(actor, handle, reply) => self.expel(&actor, &handle, reply),
             Command::Join(actor, request, reply) => self.join(&actor, &request, reply),
-            Command::Frame { courier, records, verdict } => self.frame(courier, records, verdict),
-            Command::Records { courier, records, origin, reply } => {
+            Command::Frame {
+                courier,
+                records,
+                verdict,
+            } => self.frame(courier, records, verdict),
+            Command::Records {
+                courier,
+                records,
+                origin,
+                reply,
+            } => {
                 self.records(courier, records, origin, reply);
             }
-            Command::Body { id, body, origin, reply } => self.body(&id, body, origin, reply),
+            Command::Body {
+                id,
+                body,
+                origin,
+                reply,
+            } => self.body(&id, body, origin, reply),
             Command::Charters { charters, reply } => self.offered_charters(&charters, reply),
             Command::Note { kind, bytes } => {
-                let note = crate::store::NoteEntry { kind, bytes };
+                let note = crate::store::entry::NoteEntry { kind, bytes };
                 self.batch.push(Entry::Note(note), None);
             }
         }
@@ -204,7 +269,11 @@ impl Worker {
         let (entries, told) = self.batch.take();
         let started = Instant::now();
         let count = entries.len();
-        let committed = if entries.is_empty() { Ok(Vec::new()) } else { self.store.commit(entries) };
+        let committed = if entries.is_empty() {
+            Ok(Vec::new())
+        } else {
+            self.store.commit(entries)
+        };
         match committed {
             Ok(positions) => {
                 self.metrics.committed(count, started.elapsed());
@@ -223,7 +292,7 @@ impl Worker {
     }
 
     fn maintain(&mut self) -> Result<(), Arc<StoreError>> {
-        self.store.maintain(Instant::now()).map_err(Arc::new)
+        self.store.maintain(clock::now()).map_err(Arc::new)
     }
 
     /// Adds an audit line to the commit in the making.

@@ -13,7 +13,8 @@ use hanse_protocol::identity::{NodeId, RecordId};
 use super::talk::{self, TalkError};
 use crate::exchange::{CharterFate, Exchange};
 use crate::mesh::{self, MeshStream};
-use crate::store::{BodyState, Reader, StoreError};
+use crate::store::entry::BodyState;
+use crate::store::{ChainLink, Reader, StoreError};
 
 /// Largest question, bytes.
 const QUESTION: usize = 4 << 10;
@@ -39,16 +40,15 @@ pub async fn stream(exchange: Exchange, store: Reader, from: NodeId, mut stream:
     }
 }
 
-async fn questions(
-    exchange: &Exchange,
-    store: &Reader,
-    stream: &mut MeshStream,
-) -> Result<(), AnswerError> {
+async fn questions(exchange: &Exchange, store: &Reader, stream: &mut MeshStream) -> Result<(), AnswerError> {
     while let Some(question) = talk::receive(stream, QUESTION).await? {
         match question {
             Question::Holdings(theirs) => {
                 let standing = exchange.standing();
-                let ours = standing.charters.as_ref().map(|charters| charters.newest().reference());
+                let ours = standing
+                    .charters
+                    .as_ref()
+                    .map(|charters| charters.newest().reference());
                 let answer = match ours {
                     Some(ours) if ours != theirs => Answer::OtherCharter(ours),
                     _ => Answer::Holdings(exchange.held()),
@@ -97,10 +97,13 @@ fn page(
     run: &Run,
     from: u64,
 ) -> Result<(Vec<Carried>, Option<u64>), StoreError> {
-    let found = store.chain(&run.author, run.lane, run.epoch, from, PAGE)?;
-    let after = found.last().filter(|_| found.len() == PAGE).map(|(seq, _, _)| seq + 1);
+    let found = store.chain(charters.community(), &run.author, run.lane, run.epoch, from, PAGE)?;
+    let after = found
+        .last()
+        .filter(|_| found.len() == PAGE)
+        .map(|link| link.seq + 1);
     let mut page = Vec::new();
-    for (seq, id, _) in found {
+    for ChainLink { seq, id, .. } in found {
         if seq > run.last {
             return Ok((page, None));
         }
@@ -108,7 +111,10 @@ fn page(
             && let Some(stored) = store.record(&id)?
         {
             let body = stored.body.filter(|_| stored.state != BodyState::Gone);
-            page.push(Carried { header: stored.header, body });
+            page.push(Carried {
+                header: stored.header,
+                body,
+            });
         }
     }
     Ok((page, after))
@@ -117,7 +123,9 @@ fn page(
 /// Whether a record lies within every ending of its author: what lies beyond is kept as evidence
 /// and not served.
 fn counts(charters: &CharterChain, run: &Run, seq: u64, id: &RecordId) -> bool {
-    let Some(member) = charters.charter().member(&run.author) else { return false };
+    let Some(member) = charters.charter().member(&run.author) else {
+        return false;
+    };
     let mut keys = member.signing.iter();
     keys.any(|signing| member.accepts(&signing.key, run.lane, run.epoch, seq, id))
 }
@@ -137,9 +145,13 @@ pub async fn charter_call(
     listed: bool,
     question: Vec<u8>,
 ) -> mesh::CharterAnswer {
-    let Ok(question) = call::decode(&question) else { return mesh::CharterAnswer::Close };
+    let Ok(question) = call::decode(&question) else {
+        return mesh::CharterAnswer::Close;
+    };
     let standing = exchange.standing();
-    let Some(charters) = &standing.charters else { return mesh::CharterAnswer::Close };
+    let Some(charters) = &standing.charters else {
+        return mesh::CharterAnswer::Close;
+    };
     let answer = match question {
         CharterQuestion::Head(_) if !listed => CharterAnswer::Unlisted,
         CharterQuestion::Head(head) => compare(charters, &head),
@@ -162,7 +174,10 @@ pub async fn charter_call(
 /// Whether the charter in force lists a node.
 fn lists(exchange: &Exchange, node: &NodeId) -> bool {
     let standing = exchange.standing();
-    standing.charters.as_ref().is_some_and(|charters| charters.charter().owner_of(node).is_some())
+    standing
+        .charters
+        .as_ref()
+        .is_some_and(|charters| charters.charter().owner_of(node).is_some())
 }
 
 fn compare(charters: &CharterChain, head: &hanse_protocol::charter::CharterRef) -> CharterAnswer {

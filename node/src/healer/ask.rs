@@ -12,7 +12,7 @@ use super::Healer;
 use super::talk::{self, TalkError};
 use crate::exchange::{BodyFate, CharterFate, ExchangeError};
 use crate::mesh::{MeshError, MeshStream};
-use crate::store::Origin;
+use crate::store::entry::Origin;
 
 /// Records and bytes handed to the exchange at once while healing.
 const BATCH_RECORDS: usize = 128;
@@ -43,7 +43,9 @@ impl Healer {
     pub(super) async fn ask(&self, peer: NodeId, grace: Duration) -> Result<(), AskError> {
         self.settle_charter(peer).await?;
         let standing = self.exchange.standing();
-        let Some(charters) = &standing.charters else { return Ok(()) };
+        let Some(charters) = &standing.charters else {
+            return Ok(());
+        };
         let mut stream = self.mesh.open_stream(peer).await?;
         talk::send(&mut stream, &Question::Holdings(charters.newest().reference())).await?;
         talk::flush(&mut stream).await?;
@@ -55,7 +57,10 @@ impl Healer {
         if !grace.is_zero() && theirs.iter().any(|run| !self.exchange.lacking(run).is_empty()) {
             tokio::time::sleep(grace).await;
         }
-        let lacking = theirs.iter().flat_map(|run| self.exchange.lacking(run)).take(RUNS);
+        let lacking = theirs
+            .iter()
+            .flat_map(|run| self.exchange.lacking(run))
+            .take(RUNS);
         for run in lacking.collect::<Vec<_>>() {
             self.fetch(peer, &mut stream, run).await?;
         }
@@ -74,7 +79,9 @@ impl Healer {
                     bytes += carried.header.len() + carried.body.as_ref().map_or(0, Vec::len);
                     batch.push(carried);
                     if batch.len() >= BATCH_RECORDS || bytes >= BATCH_BYTES {
-                        self.exchange.heal(peer, std::mem::take(&mut batch), Origin::Heal).await?;
+                        self.exchange
+                            .heal(peer, std::mem::take(&mut batch), Origin::Heal)
+                            .await?;
                         bytes = 0;
                     }
                 }
@@ -91,7 +98,9 @@ impl Healer {
     /// Makes both sides stand under the newer of their charters.
     async fn settle_charter(&self, peer: NodeId) -> Result<(), AskError> {
         let standing = self.exchange.standing();
-        let Some(charters) = &standing.charters else { return Ok(()) };
+        let Some(charters) = &standing.charters else {
+            return Ok(());
+        };
         let head = CharterQuestion::Head(charters.newest().reference());
         match self.call(peer, &head).await? {
             CharterAnswer::Same => Ok(()),

@@ -34,12 +34,16 @@ pub(super) async fn send<M: Encode<()>>(
         stream.write_all(&length.to_be_bytes()).await?;
         stream.write_all(&bytes).await
     };
-    Ok(tokio::time::timeout(PATIENCE, write).await.map_err(|_| TalkError::TooSlow)??)
+    Ok(tokio::time::timeout(PATIENCE, write)
+        .await
+        .map_err(|_| TalkError::TooSlow)??)
 }
 
 /// Lets what was sent go out.
 pub(super) async fn flush(stream: &mut (impl AsyncWrite + Unpin)) -> Result<(), TalkError> {
-    Ok(tokio::time::timeout(PATIENCE, stream.flush()).await.map_err(|_| TalkError::TooSlow)??)
+    Ok(tokio::time::timeout(PATIENCE, stream.flush())
+        .await
+        .map_err(|_| TalkError::TooSlow)??)
 }
 
 /// Receives one message of at most `most` bytes; `None` at the end of the stream.
@@ -67,5 +71,7 @@ pub(super) async fn receive<M: Encode<()> + for<'b> Decode<'b, ()>>(
         }
         heal::decode(&bytes).map(Some).map_err(|_| TalkError::Malformed)
     };
-    tokio::time::timeout(PATIENCE, read).await.map_err(|_| TalkError::TooSlow)?
+    tokio::time::timeout(PATIENCE, read)
+        .await
+        .map_err(|_| TalkError::TooSlow)?
 }

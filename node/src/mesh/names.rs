@@ -2,6 +2,8 @@
 //! it. A peer id of an Ed25519 key *is* that key in a wrapping (libp2p specification, "Peer IDs"),
 //! so both ways are a matter of form, not of lookup.
 
+use std::net::{IpAddr, SocketAddr};
+
 use hanse_protocol::identity::NodeId;
 use hanse_protocol::limits;
 use libp2p::identity::{PublicKey, ed25519};
@@ -25,6 +27,26 @@ pub(super) fn node_of(peer: &PeerId) -> Option<NodeId> {
     }
     let key = PublicKey::try_decode_protobuf(hash.digest()).ok()?;
     Some(NodeId(key.try_into_ed25519().ok()?.to_bytes()))
+}
+
+/// A node's peer id as people know it; empty if the 32 bytes are no Ed25519 key.
+pub fn peer_id_text(node: &NodeId) -> String {
+    peer_of(node).map(|peer| peer.to_base58()).unwrap_or_default()
+}
+
+/// The socket of a listening address of the form `/ip4/ADDRESS/tcp/PORT` or `/ip6/…`.
+pub fn socket_address(text: &str) -> Option<SocketAddr> {
+    let address: Multiaddr = text.parse().ok()?;
+    let mut parts = address.iter();
+    let host: IpAddr = match parts.next()? {
+        Protocol::Ip4(host) => host.into(),
+        Protocol::Ip6(host) => host.into(),
+        _ => return None,
+    };
+    match (parts.next()?, parts.next()) {
+        (Protocol::Tcp(port), None) => Some(SocketAddr::new(host, port)),
+        _ => None,
+    }
 }
 
 /// Reads an address to dial `peer` at. A trailing `/p2p/` must name that peer and is dropped,
