@@ -88,7 +88,7 @@ pub struct Opened {
 /// # Errors
 /// [`DaemonError::Keystore`], [`DaemonError::Member`].
 pub fn open_member(folder: &Path, settings: &Settings) -> Result<(Keystore, Arc<Member>), DaemonError> {
-    let keystore = Keystore::open(folder)?;
+    let keystore = Keystore::open(&keys_folder(folder))?;
     let member = Member::open(settings.member.clone(), &keystore)?;
     Ok((keystore, Arc::new(member)))
 }
@@ -116,6 +116,11 @@ pub fn open_store(
         opening,
         charters,
     })
+}
+
+/// Where the keys lie in a node's folder.
+pub fn keys_folder(folder: &Path) -> PathBuf {
+    folder.join("keys")
 }
 
 /// Where the store lies in a node's folder.

@@ -9,7 +9,7 @@ use hanse_protocol::local::Role;
 use hanse_protocol::tlp::Tlp;
 
 use super::{Failure, InitArgs, say};
-use crate::clock;
+use crate::{clock, daemon};
 use crate::keystore::{Keystore, KeystoreError};
 use crate::member::{Member, MemberError};
 use crate::settings::{Settings, SettingsError};
@@ -47,7 +47,7 @@ pub fn init(dir: &Path, profile: &Profile) -> Result<(), InitError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|source| InitError::Folder(dir.to_owned(), source))?;
     Settings::write_new(dir, profile)?;
-    let keystore = Keystore::create(dir)?;
+    let keystore = Keystore::create(&daemon::keys_folder(dir))?;
     Member::create(&keystore)?;
     let roles = [Role::Read, Role::Publish, Role::Admin];
     Tokens::open(dir)?.add(ADMIN, roles, Tlp::AmberStrict, clock::now())?;
