@@ -7,9 +7,9 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use hanse_protocol::identity::{CommunityId, NodeId};
 use libp2p::connection_limits::{self, ConnectionLimits};
 use libp2p::core::transport::ListenerId;
@@ -30,13 +30,14 @@ use zeroize::Zeroizing;
 use super::bucket::Pace;
 use super::charter::{self, AnswerTo, Calls};
 use super::cut::Switches;
-use super::dialler::Dialler;
+use super::dialler::{Dial, Dialler};
 use super::door::{Door, DoorEvent};
 use super::gate::{Admitted, Gated};
 use super::gossip::{self, Gossip};
 use super::handle::{Command, MeshHandle, STREAMS, Ticket};
 use super::meters::Meters;
 use super::names::{node_of, peer_of};
+use super::resolve::{is_named, resolve};
 use super::{
     CharterAnswer, Membership, MeshError, MeshEvent, MeshSettings, MeshStream, PeerInfo, Verdict, transport,
 };
@@ -48,6 +49,13 @@ const AWAITING: usize = 1_024;
 /// How long an accepted frame of IDONTWANT size waits before it travels on. Neighbours that got it
 /// from its author too say so in this time, and are spared a second copy. Small frames do not wait.
 const COURTESY: Duration = Duration::from_millis(25);
+
+/// What each frame that waits already adds to that: the more there is to send, the longer word of
+/// what is held takes, and the more a spared copy is worth.
+const COURTESY_UNDER_LOAD: Duration = Duration::from_millis(2);
+
+/// Longest such wait, well within the time a frame is remembered.
+const MOST_COURTESY: Duration = Duration::from_millis(250);
 
 /// Commands that may wait to be read.
 const COMMANDS: usize = 256;
@@ -76,6 +84,10 @@ struct Protocols {
     calls: Calls,
 }
 
+/// Who waits for the answer to a charter question of ours.
+type Asker = oneshot::Sender<Result<Vec<u8>, MeshError>>;
+
+/// A question of another, with what is to be answered.
 type Asked = (
     AnswerTo,
     PeerId,
@@ -89,6 +101,8 @@ pub(super) struct Engine {
     swarm: Swarm<Protocols>,
     topic: TopicHash,
     dialler: Dialler,
+    /// Dials whose addresses are being looked up, one a node at most.
+    resolving: FuturesUnordered<BoxFuture<'static, Dial>>,
     pace: Pace,
     meters: Meters,
     membership: watch::Receiver<Arc<Membership>>,
@@ -106,7 +120,7 @@ pub(super) struct Engine {
     /// Answers being sent, and whether the connection goes after.
     answering: HashMap<InboundRequestId, bool>,
     /// Charter questions of ours.
-    asking: HashMap<OutboundRequestId, (NodeId, oneshot::Sender<Result<Vec<u8>, MeshError>>)>,
+    asking: HashMap<OutboundRequestId, (NodeId, Asker)>,
     /// Members whose coming or going is to be told, each once.
     changed: VecDeque<NodeId>,
     /// Members of whom the last thing told is that they are connected.
@@ -175,6 +189,7 @@ impl Engine {
             swarm,
             topic: gossip::topic(community).hash(),
             dialler: Dialler::new(own),
+            resolving: FuturesUnordered::new(),
             pace: Pace::new(Instant::now()),
             meters,
             membership,
@@ -208,6 +223,7 @@ impl Engine {
                 Some((ticket, verdict)) = self.verdicts.recv() => self.on_verdict(ticket, verdict),
                 Some(command) = self.commands.recv() => self.on_command(command),
                 Some((peer, stream)) = self.streams.next() => self.on_stream(peer, stream),
+                Some(dial) = self.resolving.next() => self.connect(dial),
                 Some(asked) = self.asked.next() => self.on_answer(asked),
                 changed = self.membership.changed(), if self.membership_lives => self.on_membership(changed.is_ok()),
                 () = room(&self.events), if !self.changed.is_empty() => self.tell_next(),
@@ -231,8 +247,12 @@ impl Engine {
         let membership = self.membership.borrow_and_update().clone();
         let listed = membership.nodes.keys().filter_map(peer_of).collect();
         self.dialler.revise(&membership, Instant::now());
-        self.door().revise(listed);
-        // Who is expelled is gone for the node at once, whenever the connection is.
+        // Who is expelled is gone for us at once, whenever the connection is.
+        for peer in self.door().revise(listed) {
+            let protocols = self.swarm.behaviour_mut();
+            protocols.gossip.forget(&peer);
+            protocols.streams.forget(&peer);
+        }
         let unlisted: Vec<_> = self
             .told
             .iter()
@@ -245,23 +265,35 @@ impl Engine {
     }
 
     fn dial(&mut self) {
-        let now = Instant::now();
         let door = &self.swarm.behaviour().door;
-        for dial in self
+        let links = door.links().count();
+        let due = self
             .dialler
-            .due(now, door.links().count(), |peer| door.link(peer).is_some())
-        {
-            let options = DialOpts::peer_id(dial.peer)
-                .condition(PeerCondition::DisconnectedAndNotDialing)
-                .addresses(dial.addresses)
-                // Two nodes that dial each other from their listening ports can meet in one TCP
-                // connection of which both believe to be the client.
-                .allocate_new_port()
-                .build();
-            match self.swarm.dial(options) {
-                Ok(()) => self.meters.dial("started"),
-                Err(_) => self.dialler.failed(&dial.node, now),
+            .due(Instant::now(), links, |peer| door.link(peer).is_some());
+        for mut dial in due {
+            if dial.addresses.iter().any(is_named) {
+                let resolved = async move {
+                    dial.addresses = resolve(dial.addresses).await;
+                    dial
+                };
+                self.resolving.push(resolved.boxed());
+            } else {
+                self.connect(dial);
             }
+        }
+    }
+
+    fn connect(&mut self, dial: Dial) {
+        let options = DialOpts::peer_id(dial.peer)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .addresses(dial.addresses)
+            // Two nodes that dial each other from their listening ports can meet in one TCP
+            // connection of which both believe to be the client.
+            .allocate_new_port()
+            .build();
+        match self.swarm.dial(options) {
+            Ok(()) => self.meters.dial("started"),
+            Err(_) => self.dialler.failed(&dial.node, Instant::now()),
         }
     }
 
