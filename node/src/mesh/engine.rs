@@ -28,7 +28,7 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::bucket::Pace;
-use super::charter::{self, AnswerTo, Calls};
+use super::charter::{AnswerTo, Calls};
 use super::cut::Switches;
 use super::dialler::{Dial, Dialler};
 use super::door::{Door, DoorEvent};
