@@ -9,7 +9,7 @@
 //!
 //! - `door`: who comes in, which of two connections stays, how strangers are seen out
 //! - `gate`: gossip and streams do not exist on connections that were not admitted
-//! - `dialler`: whom to dial, and when
+//! - `dialler`, `resolve`: whom to dial, when, and where
 //! - `gossip`: how gossipsub is set up
 //! - `charter`: the one call open to strangers
 //! - `transport`, `cut`: TCP, Noise, Yamux, and a way out. `meters`, `bucket`: what is counted; paces
@@ -26,6 +26,7 @@ mod gossip;
 mod handle;
 mod meters;
 mod names;
+mod resolve;
 mod transport;
 
 #[cfg(test)]
@@ -231,16 +232,15 @@ pub enum MeshError {
 /// Starts the mesh of one community. Must be called within a Tokio runtime.
 ///
 /// `node_secret` is the seed of the node's Ed25519 key (RFC 8032), which its peer id follows from.
+/// The metrics are registered under `hanse_mesh` and `hanse_gossip`; a node of several communities
+/// hands in a sub-registry labelled with each.
+///
 /// The task ends when `stop` is cancelled, or with an error when it cannot go on: a listener is lost,
 /// or nobody reads `events` any more.
 ///
 /// # Errors
 /// [`MeshError::Key`], [`MeshError::Address`] and [`MeshError::Listen`] for what the operator gave;
 /// [`MeshError::Gossip`] never, unless the settings in the code contradict each other.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "each is a different thing, given once, by one caller"
-)]
 pub fn start(
     settings: MeshSettings,
     node_secret: Zeroizing<[u8; 32]>,

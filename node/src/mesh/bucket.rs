@@ -42,13 +42,13 @@ impl Bucket {
 }
 
 /// Bytes a second a node publishes when nobody is slow.
-const FASTEST: f64 = (16 << 20) as f64;
+const FASTEST: f64 = (8 << 20) as f64;
 
 /// Bytes a second below which slow peers do not push it; healing serves them.
 const SLOWEST: f64 = (256 << 10) as f64;
 
 /// Bytes that may go at once. With [`LEAST`] a burst stays under half of a peer's queue.
-const BURST: f64 = (4 << 20) as f64;
+const BURST: f64 = (2 << 20) as f64;
 
 /// Bytes a frame counts for at least, since a peer's queue counts packets.
 const LEAST: usize = 4 << 10;
@@ -106,8 +106,8 @@ mod tests {
     async fn a_burst_stays_under_half_a_queue_and_then_keeps_the_rate() {
         let start = Instant::now();
         let mut pace = Pace::new(start);
-        assert_eq!(taken(&mut pace, start), 1_024);
-        assert_eq!(taken(&mut pace, start + SECOND / 8), 512);
+        assert_eq!(taken(&mut pace, start), 512);
+        assert_eq!(taken(&mut pace, start + SECOND / 8), 256);
     }
 
     #[tokio::test]

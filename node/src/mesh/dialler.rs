@@ -102,11 +102,7 @@ impl Dialler {
 
     /// The dials to make now; each counts as under way until it is reported on.
     pub(super) fn due(&mut self, now: Instant, links: usize, linked: impl Fn(&PeerId) -> bool) -> Vec<Dial> {
-        let under_way = self.targets.values().filter(|target| target.dialling).count();
-        let room = match self.targets.len() {
-            0..=DIAL_ALL => DIAL_ALL,
-            _ => ENOUGH.saturating_sub(links + under_way),
-        };
+        let room = self.room(links);
         let mut due: Vec<_> = self
             .targets
             .iter_mut()
@@ -129,7 +125,7 @@ impl Dialler {
 
     /// When [`due`](Self::due) next has something to say, if nothing else happens before.
     pub(super) fn wake(&self, links: usize, linked: impl Fn(&PeerId) -> bool) -> Option<Instant> {
-        if self.targets.len() > DIAL_ALL && links >= ENOUGH {
+        if self.room(links) == 0 {
             return None;
         }
         let waiting = self
@@ -137,6 +133,15 @@ impl Dialler {
             .values()
             .filter(|target| target.waits() && !linked(&target.peer));
         waiting.map(|target| target.next).min()
+    }
+
+    /// How many more may be dialled beside those being dialled.
+    fn room(&self, links: usize) -> usize {
+        let under_way = self.targets.values().filter(|target| target.dialling).count();
+        match self.targets.len() {
+            listed @ 0..=DIAL_ALL => listed,
+            _ => ENOUGH.saturating_sub(links + under_way),
+        }
     }
 
     /// A dial came to nothing.
@@ -240,6 +245,11 @@ mod tests {
             .map(|dial| dial.node)
             .collect();
         assert_eq!(first.len(), ENOUGH - 5);
+        assert_eq!(
+            dialler.wake(5, |_| false),
+            None,
+            "woken for nothing while dials are under way"
+        );
         for node in &first {
             dialler.failed(node, now);
         }

@@ -178,13 +178,13 @@ impl Door {
     }
 
     /// Takes over who is listed. Links of the expelled close now; a stranger that is now listed is
-    /// let go to come back as a member, after the answer it may be waiting for.
-    pub(super) fn revise(&mut self, listed: HashSet<PeerId>) {
+    /// let go to come back as a member, after the answer it may be waiting for. Answers who is expelled.
+    pub(super) fn revise(&mut self, listed: HashSet<PeerId>) -> Vec<PeerId> {
         self.listed = listed;
         let expelled = self.links.iter().filter(|(peer, _)| !self.listed.contains(peer));
         let expelled: Vec<_> = expelled.map(|(peer, link)| (*peer, link.connection)).collect();
-        for (peer, connection) in expelled {
-            self.close(peer, connection, "expelled");
+        for (peer, connection) in &expelled {
+            self.close(*peer, *connection, "expelled");
         }
         let welcome = self.strangers.iter();
         let welcome =
@@ -195,6 +195,7 @@ impl Door {
         for (peer, connection) in welcome {
             self.close(peer, connection, "listed");
         }
+        expelled.into_iter().map(|(peer, _)| peer).collect()
     }
 
     /// Closes a member's link.

@@ -2,24 +2,24 @@
 
 mod calls;
 mod frames;
+mod setup;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures::StreamExt;
 use futures::future::BoxFuture;
 use futures::stream::FuturesUnordered;
+use futures::{FutureExt, StreamExt};
 use hanse_protocol::identity::{CommunityId, NodeId};
-use libp2p::connection_limits::{self, ConnectionLimits};
+use libp2p::connection_limits;
 use libp2p::core::transport::ListenerId;
 use libp2p::gossipsub::TopicHash;
 use libp2p::identity::Keypair;
-use libp2p::multiaddr::Protocol;
 use libp2p::request_response::{InboundRequestId, OutboundRequestId};
 use libp2p::swarm::dial_opts::{DialOpts, PeerCondition};
 use libp2p::swarm::{ConnectionId, DialError, NetworkBehaviour, SwarmEvent};
-use libp2p::{Multiaddr, PeerId, Stream, Swarm, TransportError};
+use libp2p::{Multiaddr, PeerId, Stream, Swarm};
 use libp2p_stream::IncomingStreams;
 use prometheus_client::registry::Registry;
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
@@ -28,15 +28,16 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::bucket::Pace;
-use super::charter::{self, AnswerTo, Calls};
+use super::charter::{AnswerTo, Calls};
 use super::cut::Switches;
-use super::dialler::Dialler;
+use super::dialler::{Dial, Dialler};
 use super::door::{Door, DoorEvent};
-use super::gate::{Admitted, Gated};
+use super::gate::Gated;
 use super::gossip::{self, Gossip};
 use super::handle::{Command, MeshHandle, STREAMS, Ticket};
 use super::meters::Meters;
 use super::names::{node_of, peer_of};
+use super::resolve::{is_named, resolve};
 use super::{
     CharterAnswer, Membership, MeshError, MeshEvent, MeshSettings, MeshStream, PeerInfo, Verdict, transport,
 };
@@ -49,15 +50,18 @@ const AWAITING: usize = 1_024;
 /// from its author too say so in this time, and are spared a second copy. Small frames do not wait.
 const COURTESY: Duration = Duration::from_millis(25);
 
+/// What each frame that waits already adds to that: the more there is to send, the longer word of
+/// what is held takes, and the more a spared copy is worth.
+const COURTESY_UNDER_LOAD: Duration = Duration::from_millis(2);
+
+/// Longest such wait, well within the time a frame is remembered.
+const MOST_COURTESY: Duration = Duration::from_millis(250);
+
 /// Commands that may wait to be read.
 const COMMANDS: usize = 256;
 
 /// Charter calls of ours that may await their answer.
 const CALLS: usize = 64;
-
-/// Incoming connections that may be in their handshake; a hub's members all come back at once.
-const HANDSHAKES: u32 = 16;
-const HANDSHAKES_OF_HUB: u32 = 64;
 
 /// Streams one connection may have in negotiation.
 const NEGOTIATIONS: usize = 32;
@@ -76,6 +80,10 @@ struct Protocols {
     calls: Calls,
 }
 
+/// Who waits for the answer to a charter question of ours.
+type Asker = oneshot::Sender<Result<Vec<u8>, MeshError>>;
+
+/// A question of another, with what is to be answered.
 type Asked = (
     AnswerTo,
     PeerId,
@@ -89,6 +97,11 @@ pub(super) struct Engine {
     swarm: Swarm<Protocols>,
     topic: TopicHash,
     dialler: Dialler,
+    /// When the dialler next has something to say. Looked up only when something changes for it, since
+    /// it goes through every listed node.
+    dial_at: Option<Instant>,
+    /// Dials whose addresses are being looked up, one a node at most.
+    resolving: FuturesUnordered<BoxFuture<'static, Dial>>,
     pace: Pace,
     meters: Meters,
     membership: watch::Receiver<Arc<Membership>>,
@@ -106,7 +119,7 @@ pub(super) struct Engine {
     /// Answers being sent, and whether the connection goes after.
     answering: HashMap<InboundRequestId, bool>,
     /// Charter questions of ours.
-    asking: HashMap<OutboundRequestId, (NodeId, oneshot::Sender<Result<Vec<u8>, MeshError>>)>,
+    asking: HashMap<OutboundRequestId, (NodeId, Asker)>,
     /// Members whose coming or going is to be told, each once.
     changed: VecDeque<NodeId>,
     /// Members of whom the last thing told is that they are connected.
@@ -129,41 +142,20 @@ impl Engine {
         let peer = keys.public().to_peer_id();
         let own = node_of(&peer).ok_or_else(|| MeshError::Key("its peer id names no node".to_owned()))?;
         let meters = Meters::new(registry);
-        let admitted = Admitted::default();
-        let switches = Switches::default();
         let streams = libp2p_stream::Behaviour::new();
         let mut control = streams.new_control();
         let incoming = control
             .accept(STREAMS)
             .map_err(|_| MeshError::Gossip("streams are taken".to_owned()))?;
-        let handshakes = if settings.hub {
-            HANDSHAKES_OF_HUB
-        } else {
-            HANDSHAKES
-        };
-        let limits = ConnectionLimits::default().with_max_pending_incoming(Some(handshakes));
-        let protocols = Protocols {
-            handshakes: connection_limits::Behaviour::new(limits),
-            door: Door::new(
-                own,
-                settings.stranger_timeout,
-                admitted.clone(),
-                meters.clone(),
-                switches.clone(),
-            ),
-            gossip: Gated::new(
-                gossip::gossip(community, settings.hub, registry)?,
-                admitted.clone(),
-            ),
-            streams: Gated::new(streams, admitted),
-            calls: charter::calls(),
-        };
-        let transport = transport::transport(&keys, community, &meters, switches)?;
+        let gossip = gossip::gossip(community, settings.hub, registry)?;
+        let switches = Switches::default();
+        let transport = transport::transport(&keys, community, &meters, switches.clone())?;
+        let protocols = setup::protocols(settings, own, gossip, streams, &meters, switches);
         let config = libp2p::swarm::Config::with_tokio_executor()
             .with_idle_connection_timeout(IDLE)
             .with_max_negotiating_inbound_streams(NEGOTIATIONS);
         let mut swarm = Swarm::new(transport, protocols, peer, config);
-        let unheard_listeners = listen(&mut swarm, &settings.listen)?;
+        let unheard_listeners = setup::listen(&mut swarm, &settings.listen)?;
         let (command_sender, commands) = mpsc::channel(COMMANDS);
         let (verdict_sender, verdicts) = mpsc::channel(AWAITING);
         let handle = MeshHandle {
@@ -175,6 +167,8 @@ impl Engine {
             swarm,
             topic: gossip::topic(community).hash(),
             dialler: Dialler::new(own),
+            dial_at: None,
+            resolving: FuturesUnordered::new(),
             pace: Pace::new(Instant::now()),
             meters,
             membership,
@@ -200,19 +194,18 @@ impl Engine {
     pub(super) async fn run(mut self, stop: CancellationToken) -> Result<(), MeshError> {
         self.revise();
         loop {
-            self.dial();
-            let wake = self.wake();
             tokio::select! {
                 () = stop.cancelled() => return Ok(()),
                 event = self.swarm.select_next_some() => self.on_swarm(event)?,
                 Some((ticket, verdict)) = self.verdicts.recv() => self.on_verdict(ticket, verdict),
                 Some(command) = self.commands.recv() => self.on_command(command),
                 Some((peer, stream)) = self.streams.next() => self.on_stream(peer, stream),
+                Some(dial) = self.resolving.next() => self.connect(dial),
                 Some(asked) = self.asked.next() => self.on_answer(asked),
                 changed = self.membership.changed(), if self.membership_lives => self.on_membership(changed.is_ok()),
                 () = room(&self.events), if !self.changed.is_empty() => self.tell_next(),
                 () = at(self.courteous.front().map(|(when, _)| *when)) => self.pass_on(),
-                () = at(wake) => {}
+                () = at(self.dial_at) => self.dial(),
                 () = self.events.closed() => return Err(MeshError::Stopped),
             }
         }
@@ -231,8 +224,12 @@ impl Engine {
         let membership = self.membership.borrow_and_update().clone();
         let listed = membership.nodes.keys().filter_map(peer_of).collect();
         self.dialler.revise(&membership, Instant::now());
-        self.door().revise(listed);
-        // Who is expelled is gone for the node at once, whenever the connection is.
+        // Who is expelled is gone for us at once, whenever the connection is.
+        for peer in self.door().revise(listed) {
+            let protocols = self.swarm.behaviour_mut();
+            protocols.gossip.forget(&peer);
+            protocols.streams.forget(&peer);
+        }
         let unlisted: Vec<_> = self
             .told
             .iter()
@@ -242,33 +239,50 @@ impl Engine {
         for node in unlisted {
             self.tell(node);
         }
+        self.schedule();
     }
 
     fn dial(&mut self) {
-        let now = Instant::now();
         let door = &self.swarm.behaviour().door;
-        for dial in self
+        let links = door.links().count();
+        let due = self
             .dialler
-            .due(now, door.links().count(), |peer| door.link(peer).is_some())
-        {
-            let options = DialOpts::peer_id(dial.peer)
-                .condition(PeerCondition::DisconnectedAndNotDialing)
-                .addresses(dial.addresses)
-                // Two nodes that dial each other from their listening ports can meet in one TCP
-                // connection of which both believe to be the client.
-                .allocate_new_port()
-                .build();
-            match self.swarm.dial(options) {
-                Ok(()) => self.meters.dial("started"),
-                Err(_) => self.dialler.failed(&dial.node, now),
+            .due(Instant::now(), links, |peer| door.link(peer).is_some());
+        for mut dial in due {
+            if dial.addresses.iter().any(is_named) {
+                let resolved = async move {
+                    dial.addresses = resolve(dial.addresses).await;
+                    dial
+                };
+                self.resolving.push(resolved.boxed());
+            } else {
+                self.connect(dial);
+            }
+        }
+        self.schedule();
+    }
+
+    fn connect(&mut self, dial: Dial) {
+        let options = DialOpts::peer_id(dial.peer)
+            .condition(PeerCondition::DisconnectedAndNotDialing)
+            .addresses(dial.addresses)
+            // Two nodes that dial each other from their listening ports can meet in one TCP
+            // connection of which both believe to be the client.
+            .allocate_new_port()
+            .build();
+        match self.swarm.dial(options) {
+            Ok(()) => self.meters.dial("started"),
+            Err(_) => {
+                self.dialler.failed(&dial.node, Instant::now());
+                self.schedule();
             }
         }
     }
 
-    fn wake(&self) -> Option<Instant> {
+    fn schedule(&mut self) {
         let door = &self.swarm.behaviour().door;
-        self.dialler
-            .wake(door.links().count(), |peer| door.link(peer).is_some())
+        let links = door.links().count();
+        self.dial_at = self.dialler.wake(links, |peer| door.link(peer).is_some());
     }
 
     fn on_swarm(&mut self, event: SwarmEvent<ProtocolsEvent>) -> Result<(), MeshError> {
@@ -299,28 +313,30 @@ impl Engine {
     fn on_reached(&mut self, peer: &PeerId) {
         if let Some(node) = node_of(peer) {
             self.dialler.reached(&node);
+            self.schedule();
         }
     }
 
     fn on_unreached(&mut self, peer: &PeerId, error: &DialError) {
         let Some(node) = node_of(peer) else { return };
-        // A connection we refused at our own door was a good one; we keep another.
         if matches!(error, DialError::Denied { .. }) {
-            return self.dialler.reached(&node);
+            // We refused it at our own door, and so keep a better one.
+            self.dialler.reached(&node);
+        } else {
+            tracing::debug!(%node, %error, "dial failed");
+            self.meters.dial("failed");
+            self.dialler.failed(&node, Instant::now());
         }
-        tracing::debug!(%node, %error, "dial failed");
-        self.meters.dial("failed");
-        self.dialler.failed(&node, Instant::now());
+        self.schedule();
     }
 
     fn on_door(&mut self, event: &DoorEvent) {
-        match event {
-            DoorEvent::Up(node) => self.tell(*node),
-            DoorEvent::Down(node, lived) => {
-                self.dialler.lost(node, *lived, Instant::now());
-                self.tell(*node);
-            }
+        let (DoorEvent::Up(node) | DoorEvent::Down(node, _)) = event;
+        if let DoorEvent::Down(_, lived) = event {
+            self.dialler.lost(node, *lived, Instant::now());
         }
+        self.tell(*node);
+        self.schedule();
     }
 
     fn tell(&mut self, node: NodeId) {
@@ -404,6 +420,7 @@ impl Engine {
             Command::Redial(node, reply) => {
                 self.hang_up(&node);
                 let _ = reply.send(self.dialler.hurry(&node, Instant::now()));
+                self.schedule();
             }
         }
     }
@@ -442,39 +459,6 @@ impl Engine {
             }
         };
         protocols.door.links().map(info).collect()
-    }
-}
-
-fn listen(swarm: &mut Swarm<Protocols>, addresses: &[String]) -> Result<HashSet<ListenerId>, MeshError> {
-    let mut listeners = HashSet::new();
-    for text in addresses {
-        let address: Multiaddr = text.parse().map_err(|_| MeshError::Address(text.clone()))?;
-        let failed = |source| MeshError::Listen {
-            address: text.clone(),
-            source,
-        };
-        free(&address).map_err(failed)?;
-        let listener = swarm.listen_on(address).map_err(|error| match error {
-            TransportError::MultiaddrNotSupported(_) => MeshError::Address(text.clone()),
-            TransportError::Other(source) => failed(source),
-        })?;
-        listeners.insert(listener);
-    }
-    Ok(listeners)
-}
-
-/// Refuses a port somebody listens on. Libp2p would share it with any process of the same user, and
-/// two daemons started by mistake would each get some of the connections.
-fn free(address: &Multiaddr) -> std::io::Result<()> {
-    let mut parts = address.iter();
-    let ip: std::net::IpAddr = match parts.next() {
-        Some(Protocol::Ip4(ip)) => ip.into(),
-        Some(Protocol::Ip6(ip)) => ip.into(),
-        _ => return Ok(()),
-    };
-    match parts.next() {
-        Some(Protocol::Tcp(port)) => std::net::TcpListener::bind((ip, port)).map(drop),
-        _ => Ok(()),
     }
 }
 

@@ -89,19 +89,24 @@ impl<B: NetworkBehaviour> Gated<B> {
             .is_some_and(|known| known.connection == *connection)
     }
 
+    /// Takes leave of a peer at once, before its connection has closed: nothing more is sent to it.
+    pub(super) fn forget(&mut self, peer: &PeerId) {
+        if let Some(known) = self.known.remove(peer) {
+            self.inner
+                .on_swarm_event(FromSwarm::ConnectionClosed(ConnectionClosed {
+                    peer_id: *peer,
+                    connection_id: known.connection,
+                    endpoint: &known.endpoint,
+                    cause: None,
+                    remaining_established: 0,
+                }));
+        }
+    }
+
     /// Makes `connection` the one by which `peer` is known, taking leave of the one before.
     fn succeed(&mut self, peer: PeerId, connection: ConnectionId, endpoint: ConnectedPoint) {
-        let Some(old) = self.known.insert(peer, Known { connection, endpoint }) else {
-            return;
-        };
-        self.inner
-            .on_swarm_event(FromSwarm::ConnectionClosed(ConnectionClosed {
-                peer_id: peer,
-                connection_id: old.connection,
-                endpoint: &old.endpoint,
-                cause: None,
-                remaining_established: 0,
-            }));
+        self.forget(&peer);
+        self.known.insert(peer, Known { connection, endpoint });
     }
 
     fn established(&mut self, event: ConnectionEstablished) {

@@ -198,7 +198,6 @@ mod tests {
             assert!(config.max_control_message_size() < config.max_transmit_size());
             assert!(config.max_transmit_size() >= 2 * limits::FRAME);
             assert!(config.max_transmit_size_for_topic(&topic.hash()) >= 2 * limits::FRAME);
-            assert!(limits::FRAME_FLUSH + limits::INLINE_BODY + limits::HEADER <= limits::FRAME);
         }
     }
 

@@ -11,15 +11,10 @@ use super::super::charter::{AnswerTo, CALL_TIME, CallEvent};
 use super::super::door::Hearing;
 use super::super::names::node_of;
 use super::super::{CharterAnswer, MeshError, MeshEvent};
-use super::{Asked, CALLS, Engine};
+use super::{Asked, Asker, CALLS, Engine};
 
 impl Engine {
-    pub(super) fn call(
-        &mut self,
-        node: NodeId,
-        question: Vec<u8>,
-        reply: oneshot::Sender<Result<Vec<u8>, MeshError>>,
-    ) {
+    pub(super) fn call(&mut self, node: NodeId, question: Vec<u8>, reply: Asker) {
         let Some(peer) = self.connected(&node) else {
             let _ = reply.send(Err(MeshError::NotConnected(node)));
             return;

@@ -8,7 +8,7 @@ use tokio::time::Instant;
 use super::super::gossip::{self, Gossip};
 use super::super::handle::Ticket;
 use super::super::{MeshEvent, Publish, Verdict};
-use super::{COURTESY, Engine};
+use super::{COURTESY, COURTESY_UNDER_LOAD, Engine, MOST_COURTESY};
 
 impl Engine {
     pub(super) fn on_gossip(&mut self, event: gossipsub::Event) {
@@ -70,13 +70,18 @@ impl Engine {
 
     pub(super) fn on_verdict(&mut self, ticket: Ticket, verdict: Verdict) {
         match verdict {
-            Verdict::Accept if ticket.courtesy => {
-                self.courteous.push_back((Instant::now() + COURTESY, ticket))
-            }
+            Verdict::Accept if ticket.courtesy => self.wait(ticket),
             Verdict::Accept => self.report(ticket, MessageAcceptance::Accept, "accept"),
             Verdict::Reject => self.report(ticket, MessageAcceptance::Reject, "reject"),
             Verdict::Ignore => self.report(ticket, MessageAcceptance::Ignore, "ignore"),
         }
+    }
+
+    fn wait(&mut self, ticket: Ticket) {
+        let waiting = u32::try_from(self.courteous.len()).unwrap_or(u32::MAX);
+        let courtesy = COURTESY.saturating_add(COURTESY_UNDER_LOAD.saturating_mul(waiting));
+        self.courteous
+            .push_back((Instant::now() + courtesy.min(MOST_COURTESY), ticket));
     }
 
     /// Passes on the frames that have waited long enough.

@@ -98,6 +98,9 @@ enum Happening {
     CloseAsked {
         peer: usize,
     },
+    Forgotten {
+        peer: usize,
+    },
 }
 
 fn happening() -> impl Strategy<Value = Happening> {
@@ -107,6 +110,7 @@ fn happening() -> impl Strategy<Value = Happening> {
         2 => any::<usize>().prop_map(|which| Happening::Goes { which }),
         1 => any::<usize>().prop_map(|which| Happening::Moves { which }),
         1 => (0..3_usize).prop_map(|peer| Happening::CloseAsked { peer }),
+        1 => (0..3_usize).prop_map(|peer| Happening::Forgotten { peer }),
     ]
 }
 
@@ -204,11 +208,11 @@ impl World {
     /// The behaviour knows a peer by its newest admitted connection, until that one closes.
     fn check(&self) {
         for (peer, connection) in &self.gate.inner.established {
-            let of_peer = self
+            let mut of_peer = self
                 .open
                 .iter()
                 .filter(|(of, _, admitted)| of == peer && *admitted);
-            assert_eq!(of_peer.last().map(|(_, open, _)| open), Some(connection));
+            assert_eq!(of_peer.next_back().map(|(_, open, _)| open), Some(connection));
         }
         assert_eq!(self.gate.inner.established, self.gate.inner.made);
         assert_eq!(self.gate.known.len(), self.gate.inner.made.len());
@@ -239,6 +243,10 @@ proptest! {
                 Happening::Goes { which } if open > 0 => world.goes(which % open),
                 Happening::Moves { which } if open > 0 => world.moves(which % open),
                 Happening::CloseAsked { peer } => world.close_asked(world.peers[peer]),
+                Happening::Forgotten { peer } => {
+                    world.gate.forget(&world.peers[peer]);
+                    prop_assert!(!world.gate.inner.made.contains_key(&world.peers[peer]));
+                }
                 _ => {}
             }
             world.check();

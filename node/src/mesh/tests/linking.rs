@@ -6,6 +6,7 @@ use super::*;
 
 #[tokio::test]
 async fn two_that_dial_each_other_at_once_keep_the_same_one_link() {
+    let mut met = 0.0;
     for round in 0..8_u8 {
         let acme = Node::start(10 + round, listening()).await;
         let borea = Node::start(60 + round, listening()).await;
@@ -22,7 +23,12 @@ async fn two_that_dial_each_other_at_once_keep_the_same_one_link() {
         acme.publishes(b"over the one".to_vec()).await;
         let mut borea = borea;
         assert_eq!(borea.frame().await.2, b"over the one");
+        for kind in ["twin", "superseded"] {
+            let closed = format!("hanse_mesh_connections_closed_total{{kind=\"{kind}\"}}");
+            met += acme.metric(&closed) + borea.metric(&closed);
+        }
     }
+    assert!(met > 0.0, "no two connections ever met");
 }
 
 #[tokio::test]
