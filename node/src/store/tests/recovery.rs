@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::ops::Bound;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::*;
 use crate::store::catalogue::Keyspace;
@@ -221,29 +221,71 @@ fn garbage_in_place_of_an_index_is_set_aside() {
     }
 }
 
+/// Copies the index as it is now.
+fn remember(home: &Path) -> PathBuf {
+    let past = home.join("past");
+    let copied = std::process::Command::new("cp")
+        .args(["-r".as_ref(), index_folder(home).as_os_str(), past.as_os_str()])
+        .status();
+    assert!(copied.unwrap().success());
+    past
+}
+
+/// Puts a remembered index in place of today's.
+fn recall(home: &Path, past: &Path) {
+    fs::remove_dir_all(index_folder(home)).unwrap();
+    fs::rename(past, index_folder(home)).unwrap();
+}
+
+#[test]
+fn a_header_that_rotted_away_does_not_keep_the_store_from_opening() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(home.path(), Engine::Fjall);
+    let header = header_only("acme-water", 1);
+    store.commit(vec![with_facts(header.clone())]).unwrap();
+    for number in 2..60 {
+        store
+            .commit(vec![with_facts(record("acme-water", number))])
+            .unwrap();
+    }
+    assert!(store.reader().stats().unwrap().segments > 1);
+    store.close().unwrap();
+    let past = remember(home.path());
+    let (mut store, _) = open(home.path(), Engine::Fjall);
+    store.commit(vec![body_with_facts(body_of(1), &header)]).unwrap();
+    store.close().unwrap();
+    recall(home.path(), &past);
+    let segment = home.path().join("log").join("0000000000000001.seg");
+    let mut bytes = fs::read(&segment).unwrap();
+    bytes[250] ^= 1;
+    fs::write(&segment, &bytes).unwrap();
+
+    let (store, opening) = open(home.path(), Engine::Fjall);
+    assert_eq!(
+        (opening.replayed, opening.underived, opening.rebuilt),
+        (1, 1, None)
+    );
+    let held = store.reader().holds(&id(1)).unwrap();
+    assert_eq!(held, Some(BodyState::Awaited), "so that it is asked for again");
+    drop(store);
+    let found = Store::verify(home.path(), &master(), &settings(Engine::Fjall)).unwrap();
+    assert_eq!(found.len(), 1);
+}
+
 #[test]
 fn an_index_of_the_past_catches_up_and_charters_are_shown_first() {
     let home = tempfile::tempdir().unwrap();
     let (mut store, _) = open(home.path(), Engine::Fjall);
     furnish(&mut store);
     store.close().unwrap();
-    let past = home.path().join("past");
-    let copied = std::process::Command::new("cp")
-        .args([
-            "-r".as_ref(),
-            index_folder(home.path()).as_os_str(),
-            past.as_os_str(),
-        ])
-        .status();
-    assert!(copied.unwrap().success());
+    let past = remember(home.path());
     let (mut store, _) = open(home.path(), Engine::Fjall);
     store
         .commit(vec![with_facts(record("acme-water", 99)), audit("later")])
         .unwrap();
     let before = answers(&store);
     drop(store);
-    fs::remove_dir_all(index_folder(home.path())).unwrap();
-    fs::rename(past, index_folder(home.path())).unwrap();
+    recall(home.path(), &past);
 
     let mut sample = Sample {
         wants_charter: true,
