@@ -163,7 +163,7 @@ pub enum SettingsError {
         layer: String,
         /// Where and why.
         #[source]
-        source: ConfigError,
+        source: Box<ConfigError>,
     },
     /// A key that does not exist.
     #[error("unknown key `{key}` in {layer}")]
@@ -227,7 +227,10 @@ impl Settings {
             .and_then(Config::try_deserialize::<Written>)
             .map_err(|source| {
                 let layer = format!("`{}` with {environment}", path.display());
-                SettingsError::Syntax { layer, source }
+                SettingsError::Syntax {
+                    layer,
+                    source: Box::new(source),
+                }
             })?;
         whole.check()
     }
@@ -290,7 +293,7 @@ where
     });
     let (config, table) = read.map_err(|source| SettingsError::Syntax {
         layer: name.clone(),
-        source,
+        source: Box::new(source),
     })?;
     let mut keys = BTreeSet::new();
     for (section, value) in table {
