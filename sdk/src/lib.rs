@@ -7,6 +7,9 @@ pub mod error;
 pub mod publish;
 pub mod source;
 
+#[cfg(test)]
+mod fake;
+
 pub use client::{Client, DEFAULT_API};
 pub use draft::{Draft, Terms};
 pub use error::SdkError;
