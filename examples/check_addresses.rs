@@ -13,7 +13,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         if value.is_empty() {
             continue;
         }
-        let request = SearchRequest { value: value.clone(), limit: Some(10) };
+        let request = SearchRequest {
+            value: value.clone(),
+            limit: Some(10),
+        };
         for found in client.search(&request).await?.matches {
             println!("{value}\t{}\t{}\t{}", found.author, found.tlp, found.object.get());
         }

@@ -15,7 +15,10 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         for record in &page.records {
             let objects = record.objects.as_ref().map_or(0, Vec::len);
             let (position, author, state) = (record.position, &record.author, record.state);
-            println!("{position}\t{author}\t{}\t{state:?}\t{objects} objects", record.id);
+            println!(
+                "{position}\t{author}\t{}\t{state:?}\t{objects} objects",
+                record.id
+            );
         }
         after = page.next;
         if !page.more {

@@ -18,12 +18,22 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         "pattern_type": "stix",
         "valid_from": seen,
     });
-    let readers: Vec<_> = std::env::args().skip(1).map(|handle| handle.parse()).collect::<Result<_, _>>()?;
+    let readers: Vec<_> = std::env::args()
+        .skip(1)
+        .map(|handle| handle.parse())
+        .collect::<Result<_, _>>()?;
     let draft = Draft::new().written(&indicator)?;
-    let draft = if readers.is_empty() { draft } else { draft.to(readers) };
+    let draft = if readers.is_empty() {
+        draft
+    } else {
+        draft.to(readers)
+    };
     let reply = client.publish(draft).await?;
     for record in reply.records {
-        println!("{} at position {}, for {:?}", record.id, record.position, record.readers);
+        println!(
+            "{} at position {}, for {:?}",
+            record.id, record.position, record.readers
+        );
     }
     for refused in reply.refused {
         eprintln!("not published: {}", refused.reason);
