@@ -370,6 +370,11 @@ impl Opened {
         &self.body
     }
 
+    /// Size of the content, bytes.
+    pub fn content_bytes(&self) -> usize {
+        self.content.len()
+    }
+
     /// Whether it was sealed.
     pub fn is_sealed(&self) -> bool {
         self.sealed

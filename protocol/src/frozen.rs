@@ -128,6 +128,7 @@ fn the_header_and_its_id_are_as_they_were() {
     );
     let parts = crate::record::cose::parse(&bytes).unwrap();
     let id = id(charters.community(), &parts.protected, &parts.payload);
+    assert_eq!(header.id(charters.community(), &signing().verifying_key()), id);
     assert_eq!(
         id.to_string(),
         "3e87f653ffb803845ffd1b6f94e7c20be97721ea1cc81b6b2bad199b902c7124"
