@@ -249,7 +249,7 @@ impl Batches {
         self.batch.objects.push(raw);
         self.batch.lines.push(line);
         let count = self.batch.objects.len();
-        if count >= BATCH || (count % RECORD_OBJECTS == 0 && self.batch.bytes >= ENOUGH) {
+        if count >= BATCH || (count.is_multiple_of(RECORD_OBJECTS) && self.batch.bytes >= ENOUGH) {
             self.cut();
         }
     }
