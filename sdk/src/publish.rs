@@ -62,7 +62,7 @@ pub struct Progress {
 pub enum PublishError {
     /// A batch was not taken. What comes before its first line is decided, and the report tells
     /// how; of what comes after it, that which the report names is published.
-    #[error("the objects from line {line} on were not published")]
+    #[error("the objects from line {line} on were not all published")]
     Node {
         /// The first line of the batch.
         line: u64,
