@@ -108,7 +108,45 @@ pub(crate) mod byte_strings {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
+
+    fn carried() -> impl Strategy<Value = Carried> {
+        let bytes = || prop::collection::vec(any::<u8>(), 0..64);
+        (bytes(), prop::option::of(bytes())).prop_map(|(header, body)| Carried { header, body })
+    }
+
+    proptest! {
+        #[test]
+        fn records_read_back(records in prop::collection::vec(carried(), 0..12)) {
+            let frame = Frame::Records(records);
+            prop_assert_eq!(Frame::decode(&frame.encode()), Ok(frame));
+        }
+
+        #[test]
+        fn bytes_that_are_a_frame_are_its_one_spelling(
+            bytes in prop::collection::vec(any::<u8>(), 0..80),
+            at in 0usize..80,
+            flip in any::<u8>(),
+        ) {
+            let mut spoiled = Frame::Charter(bytes.clone()).encode();
+            let at = at % spoiled.len();
+            spoiled[at] ^= flip;
+            for bytes in [bytes, spoiled] {
+                if let Ok(frame) = Frame::decode(&bytes) {
+                    prop_assert_eq!(frame.encode(), bytes);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_declared_length_allocates_nothing() {
+        // A list of 2^32 records, of which none follows.
+        let bytes = [0x82, 0x00, 0x81, 0x9b, 0, 0, 0, 1, 0, 0, 0, 0];
+        assert_eq!(Frame::decode(&bytes), Err(FrameError::Malformed));
+    }
 
     #[test]
     fn every_kind_of_frame_reads_back() {

@@ -99,3 +99,62 @@ pub fn decode<M: Encode<()> + for<'b> Decode<'b, ()>>(bytes: &[u8]) -> Result<M,
         Err(HealError)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn questions_and_answers_read_back() {
+        let run = Run {
+            author: "acme-water".parse().unwrap(),
+            lane: 1,
+            epoch: 2,
+            first: 3,
+            last: 4,
+        };
+        let charter = CharterRef {
+            version: 5,
+            hash: [6; 8],
+        };
+        let questions = [
+            Question::Holdings(charter),
+            Question::Records(run.clone()),
+            Question::Body(RecordId([7; 32])),
+        ];
+        for question in questions {
+            assert_eq!(decode::<Question>(&encode(&question)), Ok(question));
+        }
+        let answers = [
+            Answer::Holdings(vec![run]),
+            Answer::Record(Carried {
+                header: vec![8],
+                body: None,
+            }),
+            Answer::End,
+            Answer::Body(vec![9]),
+            Answer::Gone,
+            Answer::NotHeld,
+            Answer::OtherCharter(charter),
+        ];
+        for answer in answers {
+            assert_eq!(decode::<Answer>(&encode(&answer)), Ok(answer));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_a_message_panic(bytes in prop::collection::vec(any::<u8>(), 0..200)) {
+            if let Ok(question) = decode::<Question>(&bytes) {
+                prop_assert_eq!(encode(&question), bytes.clone());
+            }
+            if let Ok(answer) = decode::<Answer>(&bytes) {
+                prop_assert_eq!(encode(&answer), bytes.clone());
+            }
+            drop(crate::charter::call::decode::<crate::charter::call::CharterQuestion>(&bytes));
+            drop(crate::charter::call::decode::<crate::charter::call::CharterAnswer>(&bytes));
+        }
+    }
+}
