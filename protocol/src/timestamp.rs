@@ -2,18 +2,49 @@
 //! lives outside this crate.
 
 use std::fmt;
+use std::str::FromStr;
 use std::time::Duration;
 
 use minicbor::{Decode, Encode};
 use serde::{Deserialize, Serialize};
 
-/// An instant: milliseconds since 1970-01-01T00:00:00Z.
+use crate::limits;
+
+/// An instant: milliseconds since 1970-01-01T00:00:00Z. On the wire a number; in text and JSON an
+/// RFC 3339 instant in UTC.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode, Serialize, Deserialize,
 )]
 #[cbor(transparent)]
-#[serde(transparent)]
+#[serde(try_from = "String", into = "String")]
 pub struct Timestamp(#[n(0)] u64);
+
+/// A text that is no RFC 3339 instant.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is no instant: one like 2026-06-19T01:16:32Z is")]
+pub struct TimestampError(String);
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        Self::parse_rfc3339(text).ok_or_else(|| TimestampError(limits::echo(text)))
+    }
+}
+
+impl TryFrom<String> for Timestamp {
+    type Error = TimestampError;
+
+    fn try_from(text: String) -> Result<Self, TimestampError> {
+        text.parse()
+    }
+}
+
+impl From<Timestamp> for String {
+    fn from(timestamp: Timestamp) -> Self {
+        timestamp.to_string()
+    }
+}
 
 impl Timestamp {
     /// The instant `millis` milliseconds after the epoch.

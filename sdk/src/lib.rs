@@ -1,1 +1,13 @@
-//! x
+//! The Hanse SDK: a typed client of a node's local HTTP API, reading of STIX input in the shapes it
+//! comes in, publishing of any amount of it, and (feature `cli`) the `hanse` command line.
+
+pub mod client;
+pub mod draft;
+pub mod error;
+pub mod publish;
+pub mod source;
+
+pub use client::{Client, DEFAULT_API};
+pub use draft::{Draft, Terms};
+pub use error::SdkError;
+pub use hanse_protocol::local;

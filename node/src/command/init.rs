@@ -9,11 +9,11 @@ use hanse_protocol::local::Role;
 use hanse_protocol::tlp::Tlp;
 
 use super::{Failure, InitArgs, say};
-use crate::{clock, daemon};
 use crate::keystore::{Keystore, KeystoreError};
 use crate::member::{Member, MemberError};
 use crate::settings::{Settings, SettingsError};
 use crate::tokens::{TokenError, Tokens};
+use crate::{clock, daemon};
 
 /// The token that `init` makes.
 const ADMIN: &str = "admin";
