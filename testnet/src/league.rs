@@ -2,8 +2,10 @@
 //! one community the way operators join: request, admission, invite.
 
 use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
 use std::time::Duration;
 
+use hanse_protocol::identity::Handle;
 use hanse_sdk::SdkError;
 use tempfile::TempDir;
 
@@ -116,7 +118,10 @@ pub enum LeagueError {
 impl LeagueError {
     /// For `map_err`: an error at a path.
     pub(crate) fn io(path: &Path) -> impl FnOnce(std::io::Error) -> Self {
-        move |source| Self::Io { path: path.to_owned(), source }
+        move |source| Self::Io {
+            path: path.to_owned(),
+            source,
+        }
     }
 }
 
@@ -165,7 +170,12 @@ impl Builder {
             None => Program::own()?,
         };
         let home = Home::make(self.folder)?;
-        let mut league = League { daemons: Vec::new(), claims: Claims::default(), program, home };
+        let mut league = League {
+            daemons: Vec::new(),
+            claims: Claims::default(),
+            program,
+            home,
+        };
         for number in 0..self.nodes {
             league.add(number)?;
         }
@@ -204,7 +214,9 @@ impl Home {
     fn make(folder: Option<PathBuf>) -> Result<Self, LeagueError> {
         let Some(folder) = folder else {
             let made = tempfile::Builder::new().prefix("hanse-testnet-").tempdir();
-            return made.map(Self::Temporary).map_err(LeagueError::io(&std::env::temp_dir()));
+            return made
+                .map(Self::Temporary)
+                .map_err(LeagueError::io(&std::env::temp_dir()));
         };
         std::fs::create_dir_all(&folder).map_err(LeagueError::io(&folder))?;
         let folder = std::path::absolute(&folder).map_err(LeagueError::io(&folder))?;
@@ -235,7 +247,10 @@ pub struct League {
 impl League {
     /// A league of five in a temporary folder, to be described further.
     pub fn builder() -> Builder {
-        Builder { nodes: 5, ..Builder::default() }
+        Builder {
+            nodes: 5,
+            ..Builder::default()
+        }
     }
 
     /// The nodes; the first is the steward's.
@@ -250,7 +265,9 @@ impl League {
 
     /// The node of this member.
     pub fn daemon(&self, handle: &str) -> Option<&Daemon> {
-        self.daemons.iter().find(|daemon| daemon.member().as_str() == handle)
+        self.daemons
+            .iter()
+            .find(|daemon| daemon.member().as_str() == handle)
     }
 
     /// Where everything is kept.
@@ -305,6 +322,13 @@ impl League {
         Ok(())
     }
 
+    /// Nodes that ended since this was last asked, without having been told to: each with how.
+    pub fn newly_ended(&mut self) -> Vec<(Handle, ExitStatus)> {
+        let ended = |daemon: &mut Daemon| Some((daemon.newly_exited()?, daemon.member().clone()));
+        let ended = self.daemons.iter_mut().filter_map(ended);
+        ended.map(|(status, member)| (member, status)).collect()
+    }
+
     /// Ends every daemon that still runs: each is told, then waited for, then killed.
     pub async fn stop(mut self) {
         for daemon in &mut self.daemons {
@@ -319,7 +343,8 @@ impl League {
         let profile = cast::profile(number);
         let folder = self.folder().join(profile.handle.as_str());
         let ports = (self.claims.claim()?, self.claims.claim()?);
-        self.daemons.push(Daemon::create(profile, folder, ports, self.program.clone())?);
+        self.daemons
+            .push(Daemon::create(profile, folder, ports, self.program.clone())?);
         Ok(())
     }
 
@@ -327,7 +352,9 @@ impl League {
     async fn answering(&mut self, number: usize) -> Result<&Daemon, LeagueError> {
         const TRIES: usize = 4;
         for _ in 1..TRIES {
-            let Some(daemon) = self.daemons.get_mut(number) else { break };
+            let Some(daemon) = self.daemons.get_mut(number) else {
+                break;
+            };
             match daemon.answering().await {
                 Err(LeagueError::Silent { .. }) if daemon.found_port_taken() => {
                     daemon.move_to((self.claims.claim()?, self.claims.claim()?))?;

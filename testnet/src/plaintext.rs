@@ -109,7 +109,11 @@ impl Search {
             }
         }
         let packers = [ZSTD, GZIP].into_iter().chain(ZLIB);
-        Ok(Self { forms: AhoCorasick::new(&patterns)?, meanings, packers: AhoCorasick::new(packers)? })
+        Ok(Self {
+            forms: AhoCorasick::new(&patterns)?,
+            meanings,
+            packers: AhoCorasick::new(packers)?,
+        })
     }
 
     /// What of the texts is in `bytes`; `place` is how a finding names them.
@@ -139,8 +143,15 @@ impl Search {
 
     fn look(&self, place: &str, bytes: &[u8], layer: u32, leaks: &mut Vec<Leak>) {
         for found in self.forms.find_iter(bytes) {
-            let Some((text, form)) = self.meanings.get(found.pattern().as_usize()).copied() else { continue };
-            let leak = Leak { place: place.to_owned(), text, form, compressed: layer > 0 };
+            let Some((text, form)) = self.meanings.get(found.pattern().as_usize()).copied() else {
+                continue;
+            };
+            let leak = Leak {
+                place: place.to_owned(),
+                text,
+                form,
+                compressed: layer > 0,
+            };
             if leaks.len() < FINDINGS && !leaks.contains(&leak) {
                 leaks.push(leak);
             }
@@ -150,7 +161,9 @@ impl Search {
         }
         // The first bytes of no two packers overlap, so that looking on behind each is enough.
         for found in self.packers.find_iter(bytes) {
-            let Some(packed) = bytes.get(found.start()..) else { continue };
+            let Some(packed) = bytes.get(found.start()..) else {
+                continue;
+            };
             for unpacked in unpack(packed) {
                 self.look(place, &unpacked, layer + 1, leaks);
             }
@@ -165,8 +178,14 @@ fn forms_of(text: &str) -> Vec<(Form, Vec<u8>)> {
         (Form::Raw, bytes.to_vec()),
         (Form::Hex, HEXLOWER.encode(bytes).into_bytes()),
         (Form::Hex, HEXUPPER.encode(bytes).into_bytes()),
-        (Form::Utf16, text.encode_utf16().flat_map(u16::to_le_bytes).collect()),
-        (Form::Utf16, text.encode_utf16().flat_map(u16::to_be_bytes).collect()),
+        (
+            Form::Utf16,
+            text.encode_utf16().flat_map(u16::to_le_bytes).collect(),
+        ),
+        (
+            Form::Utf16,
+            text.encode_utf16().flat_map(u16::to_be_bytes).collect(),
+        ),
     ];
     for before in 0..3 {
         for alphabet in [&BASE64_NOPAD, &BASE64URL_NOPAD] {
@@ -179,7 +198,9 @@ fn forms_of(text: &str) -> Vec<(Form, Vec<u8>)> {
 /// The base64 digits that depend on `bytes` alone when `before` other bytes stand before them in
 /// their group of three.
 fn inner_base64(bytes: &[u8], before: usize, alphabet: &data_encoding::Encoding) -> Vec<u8> {
-    let shifted: Vec<u8> = std::iter::repeat_n(0, before).chain(bytes.iter().copied()).collect();
+    let shifted: Vec<u8> = std::iter::repeat_n(0, before)
+        .chain(bytes.iter().copied())
+        .collect();
     let digits = alphabet.encode(&shifted).into_bytes();
     // A digit holds six bits: those touched by the bytes before, or by those after, are unknown.
     let first = (before * 8).div_ceil(6);
@@ -190,7 +211,10 @@ fn inner_base64(bytes: &[u8], before: usize, alphabet: &data_encoding::Encoding)
 /// What the start of `packed` decompresses to, by each way that yields something.
 fn unpack(packed: &[u8]) -> Vec<Vec<u8>> {
     if packed.starts_with(ZSTD) {
-        return [plain_zstd(packed), with_dictionary(packed)].into_iter().flatten().collect();
+        return [plain_zstd(packed), with_dictionary(packed)]
+            .into_iter()
+            .flatten()
+            .collect();
     }
     let unpacked = if packed.starts_with(GZIP) {
         drain(flate2::bufread::GzDecoder::new(packed))
@@ -201,7 +225,11 @@ fn unpack(packed: &[u8]) -> Vec<Vec<u8>> {
 }
 
 fn plain_zstd(packed: &[u8]) -> Option<Vec<u8>> {
-    drain(zstd::stream::read::Decoder::with_buffer(packed).ok()?.single_frame())
+    drain(
+        zstd::stream::read::Decoder::with_buffer(packed)
+            .ok()?
+            .single_frame(),
+    )
 }
 
 /// A frame that needs the dictionary of bodies, which is how a node packs one.
@@ -209,7 +237,13 @@ fn with_dictionary(packed: &[u8]) -> Option<Vec<u8>> {
     let length = zstd_safe::find_frame_compressed_size(packed).ok()?;
     let raw_len = u32::try_from(zstd_safe::get_frame_content_size(packed).ok()??).ok()?;
     let bytes = packed.get(..length)?.to_vec();
-    Packed { dictionary: 1, raw_len, bytes }.unpack().ok()
+    Packed {
+        dictionary: 1,
+        raw_len,
+        bytes,
+    }
+    .unpack()
+    .ok()
 }
 
 /// All that comes before the first error: a stretch that is cut short or overwritten counts too.
@@ -224,7 +258,10 @@ fn files_under(folder: &Path, skip: Option<&Path>) -> Result<Vec<PathBuf>, Searc
     let mut files = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {
-        let at = |source| SearchError::Io { path: folder.clone(), source };
+        let at = |source| SearchError::Io {
+            path: folder.clone(),
+            source,
+        };
         let entries = match fs::read_dir(&folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
             entries => entries.map_err(at)?,
@@ -252,7 +289,10 @@ fn read(path: &Path) -> Result<Option<Vec<u8>>, SearchError> {
     let taken = fs::File::open(path).and_then(|file| file.take(LARGEST + 1).read_to_end(&mut bytes));
     match taken {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(source) => Err(SearchError::Io { path: path.to_owned(), source }),
+        Err(source) => Err(SearchError::Io {
+            path: path.to_owned(),
+            source,
+        }),
         Ok(_) if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > LARGEST => {
             Err(SearchError::TooLarge(path.to_owned()))
         }

@@ -16,8 +16,18 @@ const NAMED: [Role; 6] = [
 ];
 
 const PLACES: [&str; 12] = [
-    "elmford", "greyhaven", "millbrook", "stonebridge", "westmoor", "larkfield", "ashby", "northquay",
-    "rosedale", "kingsmere", "oakpoint", "saltmarsh",
+    "elmford",
+    "greyhaven",
+    "millbrook",
+    "stonebridge",
+    "westmoor",
+    "larkfield",
+    "ashby",
+    "northquay",
+    "rosedale",
+    "kingsmere",
+    "oakpoint",
+    "saltmarsh",
 ];
 
 /// What each place has.
@@ -37,7 +47,10 @@ pub fn profile(number: usize) -> Profile {
         None => generated(number - NAMED.len()),
     };
     Profile {
-        #[expect(clippy::expect_used, reason = "every handle of the lists, joined as above, is one: tested")]
+        #[expect(
+            clippy::expect_used,
+            reason = "every handle of the lists, joined as above, is one: tested"
+        )]
         handle: handle.parse().expect("a handle of this file"),
         name,
         kind,
@@ -47,16 +60,28 @@ pub fn profile(number: usize) -> Profile {
 }
 
 fn generated(number: usize) -> (String, String, MemberKind, &'static str) {
-    let place = PLACES.get(number / TRADES.len() % PLACES.len()).copied().unwrap_or_default();
+    let place = PLACES
+        .get(number / TRADES.len() % PLACES.len())
+        .copied()
+        .unwrap_or_default();
     let trade = TRADES.get(number % TRADES.len()).copied();
     let (suffix, trade, kind, sector) = trade.unwrap_or(("city", "City", MemberKind::City, "government"));
     let round = number / (PLACES.len() * TRADES.len());
-    let round = if round == 0 { String::new() } else { format!("-{}", round + 1) };
+    let round = if round == 0 {
+        String::new()
+    } else {
+        format!("-{}", round + 1)
+    };
     let mut name = place.to_owned();
     if let Some(first) = name.get_mut(..1) {
         first.make_ascii_uppercase();
     }
-    (format!("{place}-{suffix}{round}"), format!("{name} {trade}{round}"), kind, sector)
+    (
+        format!("{place}-{suffix}{round}"),
+        format!("{name} {trade}{round}"),
+        kind,
+        sector,
+    )
 }
 
 #[cfg(test)]
@@ -67,8 +92,9 @@ mod tests {
 
     #[test]
     fn every_member_of_the_largest_league_has_a_handle_of_its_own() {
-        let handles: BTreeSet<String> =
-            (0..200).map(|number| profile(number).handle.to_string()).collect();
+        let handles: BTreeSet<String> = (0..200)
+            .map(|number| profile(number).handle.to_string())
+            .collect();
         assert_eq!(handles.len(), 200);
         assert!((0..200).all(|number| profile(number).check_form().is_ok()));
     }

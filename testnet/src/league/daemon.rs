@@ -46,7 +46,10 @@ impl Program {
     /// [`LeagueError::Io`] if the system does not tell where it is.
     pub fn own() -> Result<Self, LeagueError> {
         let path = std::env::current_exe().map_err(LeagueError::io(Path::new("/proc/self/exe")))?;
-        Ok(Self { path, prefix_args: vec!["node".into()] })
+        Ok(Self {
+            path,
+            prefix_args: vec!["node".into()],
+        })
     }
 }
 
@@ -60,6 +63,7 @@ pub struct Daemon {
     program: Program,
     child: Option<Child>,
     pid: Option<u32>,
+    end_was_told: bool,
 }
 
 impl Daemon {
@@ -71,12 +75,24 @@ impl Daemon {
         program: Program,
     ) -> Result<Self, LeagueError> {
         let member = profile.handle.to_string();
-        init::init(&folder, &profile).map_err(|source| LeagueError::Init { member: member.clone(), source })?;
+        init::init(&folder, &profile).map_err(|source| LeagueError::Init {
+            member: member.clone(),
+            source,
+        })?;
         // RED is seen by explicit grant only; who looks after a testnet is to see everything.
         let token_file = Tokens::open(&folder)
             .and_then(|mut tokens| tokens.add(TOKEN, [Role::Read, Role::Publish], Tlp::Red, clock::now()))
             .map_err(|source| LeagueError::Token { member, source })?;
-        let mut daemon = Self { profile, folder, token_file, ports, program, child: None, pid: None };
+        let mut daemon = Self {
+            profile,
+            folder,
+            token_file,
+            ports,
+            program,
+            child: None,
+            pid: None,
+            end_was_told: false,
+        };
         fs::create_dir(daemon.log_folder()).map_err(LeagueError::io(&daemon.log_folder()))?;
         daemon.move_to(ports)?;
         Ok(daemon)
@@ -147,7 +163,10 @@ impl Daemon {
     pub fn command(&self) -> Vec<OsString> {
         let Program { path, prefix_args } = &self.program;
         let serve = ["serve".into(), "--dir".into(), self.folder.clone().into()];
-        std::iter::once(path.clone().into()).chain(prefix_args.iter().cloned()).chain(serve).collect()
+        std::iter::once(path.clone().into())
+            .chain(prefix_args.iter().cloned())
+            .chain(serve)
+            .collect()
     }
 
     /// Starts the process, which ends when this one does.
@@ -156,7 +175,11 @@ impl Daemon {
     /// [`LeagueError::Spawn`], [`LeagueError::Io`].
     pub fn start(&mut self) -> Result<(), LeagueError> {
         let log = self.log();
-        let messages = OpenOptions::new().create(true).append(true).open(&log).map_err(LeagueError::io(&log))?;
+        let messages = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .map_err(LeagueError::io(&log))?;
         let command = self.command();
         let mut spawning = Command::new(&self.program.path);
         spawning
@@ -170,10 +193,12 @@ impl Daemon {
             // A Ctrl-C at the terminal is for the league, which then ends its nodes in order.
             .process_group(0)
             .kill_on_drop(true);
-        let child = spawning
-            .spawn()
-            .map_err(|source| LeagueError::Spawn { program: self.program.path.clone(), source })?;
+        let child = spawning.spawn().map_err(|source| LeagueError::Spawn {
+            program: self.program.path.clone(),
+            source,
+        })?;
         self.pid = child.id();
+        self.end_was_told = false;
         self.child = Some(child);
         Ok(())
     }
@@ -197,12 +222,29 @@ impl Daemon {
 
     /// How the process ended, if it did by itself or at another's hand.
     pub fn exited(&mut self) -> Option<ExitStatus> {
-        self.child.as_mut().and_then(|child| child.try_wait().ok().flatten())
+        self.child
+            .as_mut()
+            .and_then(|child| child.try_wait().ok().flatten())
     }
 
     /// Whether the process that this league started runs still.
     pub fn runs(&mut self) -> bool {
         self.child.is_some() && self.exited().is_none()
+    }
+
+    /// How the process ended, once: for whoever tells the user.
+    pub(super) fn newly_exited(&mut self) -> Option<ExitStatus> {
+        let exited = self.exited().filter(|_| !self.end_was_told);
+        self.end_was_told |= exited.is_some();
+        exited
+    }
+
+    /// The most memory the process ever held, bytes; `None` if it is gone.
+    pub fn peak_memory(&self) -> Option<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid?)).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        let kibibytes: u64 = line.split_whitespace().next()?.parse().ok()?;
+        Some(kibibytes << 10)
     }
 
     /// Waits until the API answers.
@@ -224,7 +266,11 @@ impl Daemon {
                     continue;
                 }
             };
-            return Err(LeagueError::Silent { member: self.member().to_string(), what, log: self.log() });
+            return Err(LeagueError::Silent {
+                member: self.member().to_string(),
+                what,
+                log: self.log(),
+            });
         }
     }
 
@@ -232,13 +278,21 @@ impl Daemon {
     pub(super) async fn connected_to(&self, others: usize, deadline: Instant) -> Result<(), LeagueError> {
         let client = self.client()?;
         loop {
-            let peers = client.status().await.map_err(|source| self.api_error(source))?.peers;
+            let peers = client
+                .status()
+                .await
+                .map_err(|source| self.api_error(source))?
+                .peers;
             let connected = members(&peers);
             if connected >= others {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(LeagueError::Apart { member: self.member().to_string(), connected, others });
+                return Err(LeagueError::Apart {
+                    member: self.member().to_string(),
+                    connected,
+                    others,
+                });
             }
             sleep(LOOK).await;
         }
@@ -253,7 +307,9 @@ impl Daemon {
 
     /// Waits for a process that was told to end, and kills it when that takes too long.
     pub(super) async fn ended(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
+        let Some(mut child) = self.child.take() else {
+            return;
+        };
         if tokio::time::timeout(FAREWELL, child.wait()).await.is_err() {
             // It is gone, or nothing more can be done about it.
             drop(child.kill().await);
@@ -278,7 +334,10 @@ impl Daemon {
     }
 
     fn api_error(&self, source: SdkError) -> LeagueError {
-        LeagueError::Api { member: self.member().to_string(), source }
+        LeagueError::Api {
+            member: self.member().to_string(),
+            source,
+        }
     }
 }
 

@@ -12,8 +12,14 @@ const NAME: &str = "Testnet";
 /// Founds a community at the first node and brings the others into it. All are admitted before the
 /// first of them joins, so that everybody starts under the same charter.
 pub(super) async fn found(daemons: &[Daemon]) -> Result<(), LeagueError> {
-    let Some((steward, others)) = daemons.split_first() else { return Ok(()) };
-    let request = FoundRequest { name: NAME.to_owned(), unmarked: None, horizon_days: None };
+    let Some((steward, others)) = daemons.split_first() else {
+        return Ok(());
+    };
+    let request = FoundRequest {
+        name: NAME.to_owned(),
+        unmarked: None,
+        horizon_days: None,
+    };
     steward.admin()?.found(&request).await.map_err(at(steward))?;
     let mut requests = Vec::new();
     for newcomer in others {
@@ -35,12 +41,22 @@ pub(super) async fn admit(steward: &Daemon, newcomer: &Daemon) -> Result<(), Lea
 }
 
 async fn admitted(steward: &Daemon, request: &RequestReply) -> Result<Admission, LeagueError> {
-    let RequestReply { file, fingerprint, .. } = request.clone();
-    steward.admin()?.admit(&AdmitRequest { file, fingerprint }).await.map_err(at(steward))
+    let RequestReply {
+        file, fingerprint, ..
+    } = request.clone();
+    steward
+        .admin()?
+        .admit(&AdmitRequest { file, fingerprint })
+        .await
+        .map_err(at(steward))
 }
 
 async fn join(newcomer: &Daemon, admission: Admission) -> Result<(), LeagueError> {
-    let Admission { invite: file, fingerprint, .. } = admission;
+    let Admission {
+        invite: file,
+        fingerprint,
+        ..
+    } = admission;
     let joined = newcomer.admin()?.join(&JoinRequest { file, fingerprint }).await;
     joined.map(drop).map_err(at(newcomer))
 }

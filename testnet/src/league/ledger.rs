@@ -35,16 +35,23 @@ pub(super) fn write(folder: &Path, daemons: &[Daemon]) -> Result<PathBuf, League
             token_file: daemon.token_file(),
             folder: daemon.folder(),
             pid: daemon.pid(),
-            command: command.iter().map(|argument| argument.to_string_lossy().into_owned()).collect(),
+            command: command
+                .iter()
+                .map(|argument| argument.to_string_lossy().into_owned())
+                .collect(),
         }
     };
-    let ledger = Ledger { nodes: daemons.iter().map(line).collect() };
+    let ledger = Ledger {
+        nodes: daemons.iter().map(line).collect(),
+    };
     let path = folder.join(FILE);
     let mut text = serde_json::to_vec_pretty(&ledger)
         .map_err(|error| LeagueError::io(&path)(std::io::Error::other(error)))?;
     text.push(b'\n');
     // Whoever waits for the file must find it whole.
     let beside = folder.join(format!("{FILE}.new"));
-    fs::write(&beside, text).and_then(|()| fs::rename(&beside, &path)).map_err(LeagueError::io(&path))?;
+    fs::write(&beside, text)
+        .and_then(|()| fs::rename(&beside, &path))
+        .map_err(LeagueError::io(&path))?;
     Ok(path)
 }

@@ -25,7 +25,9 @@ impl Claims {
         let mut rng = rand::rng();
         for _ in 0..TRIES {
             let port = rng.random_range(RANGE);
-            let Ok(claim) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) else { continue };
+            let Ok(claim) = UdpSocket::bind((Ipv4Addr::LOCALHOST, port)) else {
+                continue;
+            };
             if TcpListener::bind((Ipv4Addr::LOCALHOST, port)).is_ok() {
                 self.0.push(claim);
                 return Ok(port);

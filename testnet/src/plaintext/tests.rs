@@ -14,7 +14,10 @@ fn search() -> Search {
 
 fn found(bytes: &[u8]) -> Vec<(usize, Form, bool)> {
     let leaks = search().in_bytes("here", bytes);
-    leaks.into_iter().map(|leak| (leak.text, leak.form, leak.compressed)).collect()
+    leaks
+        .into_iter()
+        .map(|leak| (leak.text, leak.form, leak.compressed))
+        .collect()
 }
 
 fn gzip(bytes: &[u8]) -> Vec<u8> {
@@ -50,8 +53,14 @@ fn nothing_is_found_in_noise_or_in_the_text_of_another() {
 fn a_text_is_found_raw_in_hex_and_in_utf16() {
     let utf16: Vec<u8> = SECRET.encode_utf16().flat_map(u16::to_le_bytes).collect();
     assert_eq!(found(&amid_noise(SECRET.as_bytes())), [(1, Form::Raw, false)]);
-    assert_eq!(found(&amid_noise(HEXLOWER.encode(SECRET.as_bytes()).as_bytes())), [(1, Form::Hex, false)]);
-    assert_eq!(found(&amid_noise(HEXUPPER.encode(SECRET.as_bytes()).as_bytes())), [(1, Form::Hex, false)]);
+    assert_eq!(
+        found(&amid_noise(HEXLOWER.encode(SECRET.as_bytes()).as_bytes())),
+        [(1, Form::Hex, false)]
+    );
+    assert_eq!(
+        found(&amid_noise(HEXUPPER.encode(SECRET.as_bytes()).as_bytes())),
+        [(1, Form::Hex, false)]
+    );
     assert_eq!(found(&amid_noise(&utf16)), [(1, Form::Utf16, false)]);
 }
 
