@@ -24,6 +24,9 @@ use crate::store::{Reader, StoreError, StoredRecord};
 /// Most bytes of log read for one page.
 const PAGE_BYTES: usize = 4 << 20;
 
+/// Size at which an answer is closed, bytes of objects.
+const ANSWER_BYTES: usize = 8 << 20;
+
 /// Most awaited bodies that are counted.
 const AWAITED: usize = 10_000;
 
@@ -108,9 +111,10 @@ impl Reading {
         hits.dedup();
         let more = hits.len() > limit;
         hits.truncate(limit);
+        let (matches, cut) = self.matches(&hits, ceiling)?;
         Ok(local::SearchReply {
-            matches: self.matches(&hits, ceiling)?,
-            more,
+            matches,
+            more: more || cut,
         })
     }
 
@@ -124,7 +128,11 @@ impl Reading {
         Ok(hits)
     }
 
-    fn matches(&self, hits: &[(Position, u16)], ceiling: Tlp) -> Result<Vec<Match>, ReadingError> {
+    /// The objects at these places, and whether there were more than an answer holds. What has
+    /// expired is no match.
+    fn matches(&self, hits: &[(Position, u16)], ceiling: Tlp) -> Result<(Vec<Match>, bool), ReadingError> {
+        let now = crate::clock::now();
+        let mut bytes = 0;
         let mut matches = Vec::new();
         let mut open: Option<(Position, Book)> = None;
         for (position, index) in hits {
@@ -136,7 +144,11 @@ impl Reading {
             let Some((tlp, object)) = book.object(usize::from(*index)) else {
                 continue;
             };
-            if tlp <= ceiling {
+            if tlp <= ceiling && book.admitted.header().expires > now {
+                bytes += object.get().len();
+                if bytes > ANSWER_BYTES && !matches.is_empty() {
+                    return Ok((matches, true));
+                }
                 let author = book.admitted.header().author.clone();
                 matches.push(Match {
                     record: *book.admitted.id(),
@@ -146,7 +158,7 @@ impl Reading {
                 });
             }
         }
-        Ok(matches)
+        Ok((matches, false))
     }
 
     /// One record.
@@ -165,7 +177,7 @@ impl Reading {
     pub fn object(&self, id: &str, ceiling: Tlp) -> Result<local::ObjectReply, ReadingError> {
         let hits = self.store.by_object(id, local::PAGE)?;
         let hits: Vec<_> = hits.into_iter().map(|hit| (hit.position, hit.object)).collect();
-        let versions = self.matches(&hits, ceiling)?;
+        let (versions, _) = self.matches(&hits, ceiling)?;
         if versions.is_empty() {
             Err(ReadingError::NotFound)
         } else {
@@ -191,7 +203,8 @@ impl Reading {
             ..Default::default()
         };
         let mut seen = HashSet::new();
-        while page.records.len() < limit && page.next < newest.0 {
+        let mut bytes = 0;
+        while page.records.len() < limit && bytes < ANSWER_BYTES && page.next < newest.0 {
             let entries = self
                 .store
                 .entries_from(Position(page.next).next(), limit, PAGE_BYTES)?;
@@ -208,10 +221,11 @@ impl Reading {
                     && let Some(book) = self.completed_at(&id, position)?
                     && seen.insert(id)
                 {
+                    bytes += if objects { book.content_bytes() } else { 0 };
                     page.records.push(book.view(objects.then_some(ceiling)));
                 }
                 page.next = position.0;
-                if page.records.len() >= limit {
+                if page.records.len() >= limit || bytes >= ANSWER_BYTES {
                     break;
                 }
             }
@@ -373,6 +387,10 @@ impl Book {
         let opened = self.opened.as_ref()?;
         let (tlp, raw) = opened.object_at(index).ok()??;
         Some((tlp, RawValue::from_string(raw.to_owned()).ok()?))
+    }
+
+    fn content_bytes(&self) -> usize {
+        self.opened.as_ref().map_or(0, Opened::content_bytes)
     }
 
     fn view(&self, objects_up_to: Option<Tlp>) -> RecordView {

@@ -208,11 +208,17 @@ impl Admitted {
     /// [`WrongBody`] with [`Refusal::TooLarge`] or [`Refusal::BodyHash`].
     pub fn with_body(self, body: Vec<u8>) -> Result<Whole, Box<WrongBody>> {
         if body.len() > limits::BODY {
-            return Err(Box::new(WrongBody { admitted: self, refusal: Refusal::TooLarge }));
+            return Err(Box::new(WrongBody {
+                admitted: self,
+                refusal: Refusal::TooLarge,
+            }));
         }
         let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
         if length != self.header.body_length || BodyHash::of(&body) != self.header.body_hash {
-            return Err(Box::new(WrongBody { admitted: self, refusal: Refusal::BodyHash }));
+            return Err(Box::new(WrongBody {
+                admitted: self,
+                refusal: Refusal::BodyHash,
+            }));
         }
         Ok(Whole { admitted: self, body })
     }
@@ -362,6 +368,11 @@ impl Opened {
     /// The body as it travels.
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// Size of the content, bytes.
+    pub fn content_bytes(&self) -> usize {
+        self.content.len()
     }
 
     /// Whether it was sealed.

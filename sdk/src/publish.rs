@@ -62,7 +62,7 @@ pub struct Progress {
 pub enum PublishError {
     /// A batch was not taken. What comes before its first line is decided, and the report tells
     /// how; of what comes after it, that which the report names is published.
-    #[error("the objects from line {line} on were not published")]
+    #[error("the objects from line {line} on were not all published")]
     Node {
         /// The first line of the batch.
         line: u64,
@@ -249,7 +249,7 @@ impl Batches {
         self.batch.objects.push(raw);
         self.batch.lines.push(line);
         let count = self.batch.objects.len();
-        if count >= BATCH || (count % RECORD_OBJECTS == 0 && self.batch.bytes >= ENOUGH) {
+        if count >= BATCH || (count.is_multiple_of(RECORD_OBJECTS) && self.batch.bytes >= ENOUGH) {
             self.cut();
         }
     }

@@ -1,9 +1,7 @@
 //! The journey in: frames, healed records and pulled bodies climb the ladder and join the commit.
 //! Gossip, healing and import have this one door.
 
-use hanse_protocol::admission::{
-    Admitted, Arrival, By, Predecessor, Reading, Signed, Whole, WrongBody,
-};
+use hanse_protocol::admission::{Admitted, Arrival, By, Predecessor, Reading, Signed, Whole, WrongBody};
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::frame::Carried;
 use hanse_protocol::identity::{NodeId, RecordId};
