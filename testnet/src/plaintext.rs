@@ -135,7 +135,7 @@ impl Search {
                 break;
             }
             if let Some(bytes) = read(&file)? {
-                self.look(&file.display().to_string(), &bytes, 0, &mut leaks);
+                self.look(&file.display().to_string(), written(&bytes), 0, &mut leaks);
             }
         }
         Ok(leaks)
@@ -281,6 +281,16 @@ fn files_under(folder: &Path, skip: Option<&Path>) -> Result<Vec<PathBuf>, Searc
         }
     }
     Ok(files)
+}
+
+/// A file without the zeros at its end: engines lay out files of many megabytes before they fill
+/// them.
+fn written(bytes: &[u8]) -> &[u8] {
+    const PAGE: usize = 4_096;
+    const ZEROS: [u8; PAGE] = [0; PAGE];
+    let pages = bytes.chunks(PAGE).rposition(|page| !ZEROS.starts_with(page));
+    let end = pages.map_or(0, |page| (page + 1) * PAGE);
+    bytes.get(..end).unwrap_or(bytes)
 }
 
 /// The whole file; `None` if it is gone.

@@ -80,7 +80,8 @@ fn a_text_is_found_inside_what_decompresses() {
         // Cut short, as at the end of a segment.
         gzip(&long)[..1 << 16].to_vec(),
     ] {
-        assert_eq!(found(&amid_noise(&compressed)), [(1, Form::Raw, true)]);
+        // A short text may stand in a compressed stretch as it is: that is found besides.
+        assert!(found(&amid_noise(&compressed)).contains(&(1, Form::Raw, true)));
     }
 }
 
