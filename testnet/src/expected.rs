@@ -98,15 +98,23 @@ impl Expected {
         Ok(expected)
     }
 
-    /// Adds an object of a line.
+    /// Adds an object of a line, which may then join the sample.
     pub fn add(&mut self, line: u64, raw: &str) {
+        let before = self.holders.len();
+        self.add_unsought(line, raw);
+        if self.holders.len() > before {
+            self.consider(raw);
+        }
+    }
+
+    /// Adds an object of a line that is not to be searched for.
+    pub fn add_unsought(&mut self, line: u64, raw: &str) {
         let content = digest(raw);
         let version = version_of(raw).unwrap_or(content);
         let next = u32::try_from(self.holders.len()).unwrap_or(u32::MAX);
         let place = *self.by_version.entry(version).or_insert(next);
         if place == next {
             self.holders.push(0);
-            self.consider(raw);
         }
         self.by_content.entry(content).or_insert(place);
         self.lines.push((line, place));

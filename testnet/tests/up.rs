@@ -238,7 +238,7 @@ async fn a_killed_node_is_restarted_by_the_command_of_its_ledger_and_a_signal_en
         .env_clear()
         .current_dir(&elsewhere)
         .stdin(Stdio::null())
-        .stderr(Stdio::null());
+        .stderr(Stdio::inherit());
     let again = again.spawn().unwrap();
     let mut again = Staying { child: again };
     let status = answers(&nodes[2]).await;

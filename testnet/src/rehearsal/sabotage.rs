@@ -30,7 +30,7 @@ impl Run<'_> {
         let texts = scene::telling_texts(&scene::sealed()?);
         let text = texts.first().map(String::as_str).unwrap_or_default();
         match self.plan.sabotage {
-            Some(Promise::NothingMissing) => self.published.input.add(u64::MAX, unpublished.get()),
+            Some(Promise::NothingMissing) => self.published.input.add_unsought(u64::MAX, unpublished.get()),
             Some(Promise::SearchesFindIt) => {
                 Wanted::new(unpublished.get())
                     .into_iter()
