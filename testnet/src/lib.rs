@@ -1,1 +1,17 @@
-//! x
+//! A league of real Hanse nodes on one machine: cities and companies that do not exist, each with a
+//! daemon of its own, what they publish for whom, and whether what Hanse promises held.
+//!
+//! [`league`] brings nodes up and ends them, and serves tests on its own. [`rehearsal`] is a whole
+//! run: [`scene`] is what is published, [`expected`] remembers it, [`follower`] times its arrival,
+//! [`promises`] are decided from what the nodes show, [`plaintext`] searches for what leaked, and
+//! [`report`] tells.
+
+pub mod expected;
+pub mod follower;
+pub mod league;
+pub mod plaintext;
+pub mod progress;
+pub mod promises;
+pub mod rehearsal;
+pub mod report;
+pub mod scene;

@@ -1,2 +1,288 @@
-//! x
-fn main() {}
+//! `hanse-testnet`: a league of real nodes on one machine, in one command.
+
+use std::ffi::OsString;
+use std::io::{Write, stderr, stdout};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+use hanse_testnet::league::{FEWEST, League, MOST};
+use hanse_testnet::progress::Progress;
+use hanse_testnet::promises::Promise;
+use hanse_testnet::rehearsal::{self, Plan, RehearsalError, Stage};
+use hanse_testnet::report::Report;
+use hanse_testnet::scene;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// How often is looked whether a node was ended from outside.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// A promise was broken.
+const BROKEN: u8 = 1;
+/// There is no report: the league did not come up, or the input cannot be read.
+const FAILED: u8 = 3;
+/// It was interrupted before there was a report.
+const INTERRUPTED: u8 = 4;
+
+/// A league of Hanse nodes on this machine: cities and companies that do not exist.
+#[derive(Parser)]
+#[command(name = "hanse-testnet", version, max_term_width = 100)]
+struct Testnet {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Bring a league up, publish incidents, and see who can read what.
+    ///
+    /// Starts real daemons on loopback ports, brings them into one community by request, admission
+    /// and invite, publishes an incident in the open, a second part of it sealed to two partners,
+    /// some bulletins of every member, and the input file if one is named. Waits until every node
+    /// has what it should, asks each of them what it can read, searches their files for plaintext,
+    /// and prints who can read what, how long it took, and which promises held. Then it stays up,
+    /// for you to try things, until Ctrl-C or SIGTERM.
+    ///
+    /// Exit codes: 0 every promise held, 1 a promise was broken, 2 wrong use, 3 there is no report
+    /// (a node did not come up, the input cannot be read), 4 interrupted before there was one.
+    #[command(after_long_help = EXAMPLES)]
+    Up(Up),
+    /// Run one node: `hansed`, with its arguments.
+    #[command(hide = true, disable_help_flag = true)]
+    Node {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
+}
+
+const EXAMPLES: &str = "Examples:
+  hanse-testnet up
+      five nodes; look around, then Ctrl-C
+  hanse-testnet up --nodes 12 --once
+      twelve nodes, ending by itself; the exit code tells whether every promise held
+  hanse-testnet up --input indicators.ndjson.gz --once --json > report.json
+      publish a file at the first node, and report as JSON
+  hanse-testnet up --dir /tmp/league
+      keep everything in a folder; its league.json lists nodes, tokens, and how to restart each";
+
+#[derive(clap::Args)]
+struct Up {
+    /// How many nodes. The first is the steward's and publishes; its next two are the partners that
+    /// it seals to.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = nodes)]
+    nodes: usize,
+    /// STIX to publish besides: a bundle, an array, or one object a line; plain or gzip. It goes to
+    /// whom its markings allow.
+    #[arg(long, value_name = "FILE")]
+    input: Option<PathBuf>,
+    /// Keep everything in this folder, which is made, or must be empty. As soon as every node
+    /// answers, `league.json` in it lists member, API, token file, folder, pid and the command that
+    /// starts the node again. Without this, a temporary folder is used and removed.
+    #[arg(long, value_name = "DIR")]
+    dir: Option<PathBuf>,
+    /// End after the report instead of staying up.
+    #[arg(long)]
+    once: bool,
+    /// Print the report as one JSON document, and nothing else, on standard output.
+    ///
+    /// `nodes`, `records`, `objects` and `refused` are counts; `members` lists `member`, `readable`,
+    /// `missing` and `opaque`; `latency_ms` and, with --input, `input_latency_ms` have `p50` and
+    /// `p99`; `seconds` and `objects_per_second` are of the input, which is the built-in incident
+    /// unless --input names another; `wire` has `links`, `max_bytes` and `total_bytes`;
+    /// `peak_rss_bytes` is by member; `promises` says which held, `broken` why others did not.
+    #[arg(long)]
+    json: bool,
+    /// Break this promise on purpose, to see that it is noticed.
+    #[arg(long, value_name = "PROMISE", hide = true)]
+    sabotage: Option<Promise>,
+}
+
+fn nodes(text: &str) -> Result<usize, String> {
+    let nodes = text.parse().map_err(|_| format!("`{text}` is no number"))?;
+    match (FEWEST..=MOST).contains(&nodes) {
+        true => Ok(nodes),
+        false => Err(format!("a league has {FEWEST} to {MOST} nodes")),
+    }
+}
+
+fn main() -> ExitCode {
+    match Testnet::parse().command {
+        Command::Node { arguments } => {
+            hanse_node::command::run(std::iter::once("hansed".into()).chain(arguments))
+        }
+        Command::Up(options) => match up(options) {
+            Ok(code) => code,
+            Err(error) => {
+                complain(&error);
+                ExitCode::from(FAILED)
+            }
+        },
+    }
+}
+
+fn up(options: Up) -> Result<ExitCode, RehearsalError> {
+    let Up {
+        nodes,
+        input,
+        dir,
+        once,
+        json,
+        sabotage,
+    } = options;
+    let plan = Plan {
+        nodes,
+        folder: dir,
+        input,
+        sabotage,
+        program: None,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let mut ends = Ends::new()?;
+        let progress = Progress::new();
+        let raised = tokio::select! {
+            raised = rehearsal::raise(&plan, &progress) => raised?,
+            () = ends.end() => return Ok(ExitCode::from(INTERRUPTED)),
+        };
+        let mut stage = raised;
+        let rehearsed = tokio::select! {
+            rehearsed = rehearsal::rehearse(&plan, &mut stage, &progress) => Some(rehearsed),
+            () = ends.end() => None,
+        };
+        progress.done();
+        let shown = match &rehearsed {
+            Some(Ok(report)) => {
+                show(report, json)?;
+                if !once {
+                    invite(&stage, json);
+                    stay(&mut stage.league, &progress, &mut ends).await;
+                }
+                Ok(ExitCode::from(if report.all_held() { 0 } else { BROKEN }))
+            }
+            Some(Err(_)) | None => Ok(ExitCode::from(INTERRUPTED)),
+        };
+        stage.league.stop().await;
+        match rehearsed {
+            Some(Err(error)) => Err(error),
+            _ => shown,
+        }
+    })
+}
+
+/// What ends a run: Ctrl-C and SIGTERM.
+struct Ends {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Ends {
+    fn new() -> std::io::Result<Self> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt())?,
+            terminate: signal(SignalKind::terminate())?,
+        })
+    }
+
+    async fn end(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}
+
+fn show(report: &Report, json: bool) -> std::io::Result<()> {
+    let text = match json {
+        true => serde_json::to_string(report)? + "\n",
+        false => report.table(),
+    };
+    stdout()
+        .write_all(text.as_bytes())
+        .and_then(|()| stdout().flush())
+}
+
+/// Tells where the nodes are, and what to try.
+fn invite(stage: &Stage, json: bool) {
+    let text = invitation(stage);
+    // Whoever closed the stream does not want to be told.
+    drop(match json {
+        true => stderr().write_all(text.as_bytes()),
+        false => stdout().write_all(text.as_bytes()),
+    });
+}
+
+fn invitation(stage: &Stage) -> String {
+    let daemons = stage.league.daemons();
+    let width = daemons
+        .iter()
+        .map(|daemon| daemon.member().as_str().len())
+        .max()
+        .unwrap_or(0);
+    let mut text = String::from("\nThe league stays up. Its nodes, and the file of a token of each:\n");
+    for daemon in daemons {
+        let file = daemon.token_file().display();
+        text.push_str(&format!(
+            "  {:width$}  {}  {file}\n",
+            daemon.member().as_str(),
+            daemon.api()
+        ));
+    }
+    text.push_str("\nThings to try, from the folder of the source:\n");
+    let tries = [
+        (
+            1,
+            format!("search {}", scene::OPEN_VALUE),
+            "in the open: found at every node",
+        ),
+        (
+            1,
+            format!("search {}", scene::SEALED_VALUE),
+            "sealed to this partner: found here",
+        ),
+        (
+            daemons.len() - 1,
+            format!("search {}", scene::SEALED_VALUE),
+            "but nowhere else",
+        ),
+        (0, "members".to_owned(), "who is who, and who is connected"),
+        (
+            0,
+            "publish FILE".to_owned(),
+            "a bundle of your own, to whom its markings allow",
+        ),
+    ];
+    for (node, command, why) in tries {
+        let Some(daemon) = daemons.get(node) else { continue };
+        let (api, file) = (daemon.api(), daemon.token_file().display());
+        text.push_str(&format!(
+            "  # {why}\n  cargo run --release -p hanse-sdk --bin hanse -- --api {api} --token-file {file} {command}\n"
+        ));
+    }
+    text.push_str("\nCtrl-C ends it.\n");
+    text
+}
+
+/// Stays up until told to end. A node that somebody ends is their business: it is only mentioned.
+async fn stay(league: &mut League, progress: &Progress, ends: &mut Ends) {
+    let mut look = tokio::time::interval(LOOK);
+    loop {
+        tokio::select! {
+            () = ends.end() => return,
+            _ = look.tick() => for (member, status) in league.newly_ended() {
+                progress.note(&format!("the node of {member} was ended from outside ({status})"));
+            }
+        }
+    }
+}
+
+/// Prints an error with its causes, each on a line of its own.
+fn complain(error: &dyn std::error::Error) {
+    let mut text = format!("error: {error}\n");
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(&format!("  because: {cause}\n"));
+        source = cause.source();
+    }
+    drop(stderr().write_all(text.as_bytes()));
+}
