@@ -88,9 +88,14 @@ impl Api {
             let read = serde_json::from_str(&text);
             Ok(read.unwrap_or_else(|error| panic!("{path} answered what is no answer ({error}): {text}")))
         } else {
-            let problem: Problem = serde_json::from_str(&text)
-                .unwrap_or_else(|error| panic!("{path} answered {status} without a problem ({error}): {text}"));
-            assert_eq!(problem.status, status.as_u16(), "the problem names another status");
+            let problem: Problem = serde_json::from_str(&text).unwrap_or_else(|error| {
+                panic!("{path} answered {status} without a problem ({error}): {text}")
+            });
+            assert_eq!(
+                problem.status,
+                status.as_u16(),
+                "the problem names another status"
+            );
             Err(Failure::Problem(problem))
         }
     }
@@ -121,7 +126,10 @@ impl Api {
 
     /// Publishes objects, all of which must be taken; gives the records' ids.
     pub async fn publish(&self, objects: &[String], terms: &Terms) -> Vec<RecordId> {
-        let reply = self.try_publish(objects, terms).await.expect("publishing is answered");
+        let reply = self
+            .try_publish(objects, terms)
+            .await
+            .expect("publishing is answered");
         assert!(reply.refused.is_empty(), "refused: {:?}", reply.refused);
         reply.records.iter().map(|record| record.id).collect()
     }
@@ -251,7 +259,11 @@ impl Api {
     /// The node's numbers, by metric line without its value.
     pub async fn metrics(&self) -> Metrics {
         let answer = self.http.get(format!("{}/metrics", self.base)).send().await;
-        let text = answer.expect("metrics are answered").text().await.expect("metrics are text");
+        let text = answer
+            .expect("metrics are answered")
+            .text()
+            .await
+            .expect("metrics are text");
         let line = |line: &str| {
             let (name, value) = line.rsplit_once(' ')?;
             Some((name.to_owned(), value.parse().ok()?))
@@ -281,7 +293,9 @@ impl Metrics {
     pub fn refused_at_all(&self) -> BTreeMap<String, u64> {
         let refused = self.0.iter();
         let refused = refused.filter(|(name, _)| name.starts_with("hanse_records_refused_total"));
-        refused.map(|(name, value)| (name.clone(), whole(*value))).collect()
+        refused
+            .map(|(name, value)| (name.clone(), whole(*value)))
+            .collect()
     }
 
     /// Verdicts of a kind that the mesh was told.

@@ -113,7 +113,9 @@ impl Evil {
         let nodes = hosts.iter().map(listed).collect();
         let presence = Presence::start(&self.member, *self.community(), nodes);
         for host in hosts {
-            presence.is_gossiping_with(node_of(&self.charters, &host.handle)).await;
+            presence
+                .is_gossiping_with(node_of(&self.charters, &host.handle))
+                .await;
         }
         presence
     }
@@ -121,13 +123,19 @@ impl Evil {
 
 /// The node of a member, as a charter lists it.
 pub fn node_of(charters: &CharterChain, handle: &Handle) -> NodeId {
-    let member = charters.charter().member(handle).expect("a member of the charter");
+    let member = charters
+        .charter()
+        .member(handle)
+        .expect("a member of the charter");
     member.lanes[0].node
 }
 
 /// A host's place on the mesh, as a charter lists it.
 pub fn listing(charters: &CharterChain, host: &Node) -> (NodeId, Vec<String>) {
-    let member = charters.charter().member(&host.handle).expect("a member of the charter");
+    let member = charters
+        .charter()
+        .member(&host.handle)
+        .expect("a member of the charter");
     (member.lanes[0].node, member.lanes[0].addresses.clone())
 }
 
@@ -217,7 +225,10 @@ impl Presence {
     pub async fn is_gossiping_with(&self, node: NodeId) {
         eventually("the evil node takes part in gossip", async || {
             let peers = self.mesh.peers().await;
-            peers.iter().any(|peer| peer.node == node && peer.gossiping).then_some(())
+            peers
+                .iter()
+                .any(|peer| peer.node == node && peer.gossiping)
+                .then_some(())
         })
         .await;
     }
@@ -312,7 +323,9 @@ async fn serve(mut stream: MeshStream, heard: &Mutex<Heard>, pantry: &Mutex<Pant
         };
         for answer in answers {
             let bytes = heal::encode(&answer);
-            stream.write_u32(u32::try_from(bytes.len()).expect("an answer is short")).await?;
+            stream
+                .write_u32(u32::try_from(bytes.len()).expect("an answer is short"))
+                .await?;
             stream.write_all(&bytes).await?;
         }
         stream.flush().await?;

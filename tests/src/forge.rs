@@ -183,7 +183,10 @@ impl SealedParts {
     fn write(&self) -> Vec<u8> {
         let mut encoder = Encoder::new(Vec::new());
         let infallible = "writing into memory";
-        encoder.array(5).and_then(|e| e.u8(SUITE_X25519)).expect(infallible);
+        encoder
+            .array(5)
+            .and_then(|e| e.u8(SUITE_X25519))
+            .expect(infallible);
         encoder.bytes(&self.commitment).expect(infallible);
         encoder.bytes(&self.nonce).expect(infallible);
         encoder.array(self.stanzas.len() as u64).expect(infallible);

@@ -24,7 +24,10 @@ impl League {
             node.is_up().await;
         }
         let steward = nodes[0].api();
-        let founded = steward.found("Port City League").await.expect("a community is founded");
+        let founded = steward
+            .found("Port City League")
+            .await
+            .expect("a community is founded");
         let mut league = Self {
             nodes: Vec::new(),
             community: founded.community,
@@ -49,7 +52,11 @@ impl League {
     /// Admits a running node's member.
     pub async fn admits(&self, node: &Node) -> Admission {
         let request = node.api().request().await;
-        let admitted = self.steward().api().admit(&request.file, &request.fingerprint).await;
+        let admitted = self
+            .steward()
+            .api()
+            .admit(&request.file, &request.fingerprint)
+            .await;
         admitted.expect("the steward admits")
     }
 
@@ -81,7 +88,11 @@ impl League {
             let mut charters = Vec::new();
             for node in &self.nodes {
                 let status = node.api().status().await;
-                let members: Vec<_> = status.peers.iter().filter_map(|peer| peer.member.clone()).collect();
+                let members: Vec<_> = status
+                    .peers
+                    .iter()
+                    .filter_map(|peer| peer.member.clone())
+                    .collect();
                 let linked = handles
                     .iter()
                     .filter(|handle| **handle != node.handle.as_str())

@@ -69,11 +69,23 @@ impl Node {
         };
         let name = format!("The {handle}");
         let made = node.hansed(&[
-            "init", "--handle", handle, "--name", &name, "--kind", "utility", "--sector", "water", "--country",
+            "init",
+            "--handle",
+            handle,
+            "--name",
+            &name,
+            "--kind",
+            "utility",
+            "--sector",
+            "water",
+            "--country",
             "DE",
         ]);
         assert!(made.status.success(), "hansed init: {}", said(&made));
-        node.set("#listen = \"127.0.0.1:7474\"", &format!("listen = \"127.0.0.1:{}\"", node.api_port));
+        node.set(
+            "#listen = \"127.0.0.1:7474\"",
+            &format!("listen = \"127.0.0.1:{}\"", node.api_port),
+        );
         node.set(
             "#listen = [\"/ip4/0.0.0.0/tcp/7475\"]",
             &format!("listen = [\"/ip4/127.0.0.1/tcp/{}\"]", node.mesh_port),
@@ -160,7 +172,11 @@ impl Node {
     pub async fn stop(&mut self) {
         drop(self.running.as_mut().expect("it runs").stdin.take());
         let status = self.has_ended().await;
-        assert!(status.success(), "the daemon of {} ended with {status}", self.handle);
+        assert!(
+            status.success(),
+            "the daemon of {} ended with {status}",
+            self.handle
+        );
     }
 
     /// Ends the daemon with SIGTERM, and waits until it has, with success.
@@ -169,7 +185,11 @@ impl Node {
         let told = Command::new("kill").args(["-TERM", &process]).status();
         assert!(told.expect("kill runs").success());
         let status = self.has_ended().await;
-        assert!(status.success(), "the daemon of {} ended with {status}", self.handle);
+        assert!(
+            status.success(),
+            "the daemon of {} ended with {status}",
+            self.handle
+        );
     }
 
     async fn has_ended(&mut self) -> ExitStatus {

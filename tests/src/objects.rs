@@ -37,5 +37,10 @@ pub fn address(address: &str, marking: Option<Tlp>) -> String {
 /// An address of a documentation network (RFC 5737) or, beyond those, of the benchmarking one
 /// (RFC 2544), by number.
 pub fn nth_address(number: u32) -> String {
-    format!("198.{}.{}.{}", 18 + (number >> 16 & 1), number >> 8 & 255, number & 255)
+    format!(
+        "198.{}.{}.{}",
+        18 + (number >> 16 & 1),
+        number >> 8 & 255,
+        number & 255
+    )
 }
