@@ -167,6 +167,8 @@ pub struct Heard {
     pub connected: HashSet<NodeId>,
     /// Nodes it has ever been connected to.
     pub ever: HashSet<NodeId>,
+    /// Nodes to which it has ever lost a connection.
+    pub lost: HashSet<NodeId>,
 }
 
 /// A node key on the mesh, spoken for by the test.
@@ -288,7 +290,9 @@ impl Ears {
                     heard.ever.insert(node);
                 }
                 MeshEvent::Disconnected(node) => {
-                    held(&self.heard).connected.remove(&node);
+                    let mut heard = held(&self.heard);
+                    heard.connected.remove(&node);
+                    heard.lost.insert(node);
                 }
             }
         }

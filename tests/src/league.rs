@@ -97,7 +97,7 @@ impl League {
                     .iter()
                     .filter(|handle| **handle != node.handle.as_str())
                     .all(|handle| members.iter().any(|member| member.as_str() == *handle));
-                if !linked {
+                if !linked || status.listening.is_empty() {
                     return None;
                 }
                 charters.push(status.community?.charter_hash);
