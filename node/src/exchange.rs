@@ -27,7 +27,7 @@ mod recent;
 mod worker;
 
 pub use derive::{BrokenCharters, Deriver};
-pub use worker::{Parts, StartError, start};
+pub use worker::{Parts, StartError, Thread, start};
 
 /// Pieces of work that may wait for the exchange; a full queue means Ignore for gossip and 503 for
 /// callers.

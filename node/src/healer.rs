@@ -94,16 +94,20 @@ impl Healer {
         stop: CancellationToken,
     ) {
         let mut agenda = Agenda::new();
+        // Jitter, so that a league that started together does not ask together.
+        let pause = || every.mul_f64(rand::random_range(0.75..1.25));
+        let mut next = tokio::time::Instant::now() + pause();
         loop {
-            // Jitter, so that a league that started together does not ask together.
-            let pause = every.mul_f64(rand::random_range(0.75..1.25));
             tokio::select! {
                 () = stop.cancelled() => return,
                 Some(peer) = arrivals.recv() => self.converse(&mut agenda, peer, Duration::ZERO),
                 Some(nudge) = nudges.recv() => self.nudged(&mut agenda, nudge),
                 Some(done) = agenda.conversations.join_next() => self.conversed(&mut agenda, done.ok()),
                 Some(done) = agenda.pulls.join_next() => self.pulled(&mut agenda, done.ok()),
-                () = tokio::time::sleep(pause) => self.tick(&mut agenda),
+                () = tokio::time::sleep_until(next) => {
+                    next = tokio::time::Instant::now() + pause();
+                    self.tick(&mut agenda);
+                }
             }
         }
     }

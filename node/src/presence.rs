@@ -25,10 +25,13 @@ const EVERY: Duration = Duration::from_secs(60);
 /// How long its word counts.
 const LIFE: Duration = Duration::from_secs(15 * 60);
 
+/// The newest word of a node: when it was said, and its addresses.
+type Heard = (Timestamp, Vec<String>);
+
 /// The address book, shared by who hears presence and who dials.
 #[derive(Clone)]
 pub struct AddressBook {
-    heard: Arc<Mutex<HashMap<NodeId, (Timestamp, Vec<String>)>>>,
+    heard: Arc<Mutex<HashMap<NodeId, Heard>>>,
     membership: Arc<watch::Sender<Arc<Membership>>>,
 }
 

@@ -27,6 +27,9 @@ const PAGE_BYTES: usize = 4 << 20;
 /// Most places of a value that one search looks at.
 const HITS: usize = 16 * local::PAGE;
 
+/// Size at which an answer is closed, bytes of objects.
+const ANSWER_BYTES: usize = 8 << 20;
+
 /// Most awaited bodies that are counted.
 const AWAITED: usize = 10_000;
 
@@ -104,11 +107,11 @@ impl Reading {
         let mut looked_at = limit + 1;
         loop {
             let (hits, all) = self.hits(value, looked_at)?;
-            let mut matches = self.matches(&hits, ceiling)?;
+            let (mut matches, cut) = self.matches(&hits, ceiling)?;
             // What is above the ceiling neither counts nor crowds out what is below it, and so leaves
             // no trace: more is looked at until the limit is full.
-            if all || matches.len() > limit || looked_at >= HITS {
-                let more = matches.len() > limit;
+            if all || cut || matches.len() > limit || looked_at >= HITS {
+                let more = cut || matches.len() > limit;
                 matches.truncate(limit);
                 return Ok(local::SearchReply { matches, more });
             }
@@ -142,7 +145,11 @@ impl Reading {
         Ok(hits)
     }
 
-    fn matches(&self, hits: &[(Position, u16)], ceiling: Tlp) -> Result<Vec<Match>, ReadingError> {
+    /// The objects at these places, and whether there were more than an answer holds. What has
+    /// expired is no match.
+    fn matches(&self, hits: &[(Position, u16)], ceiling: Tlp) -> Result<(Vec<Match>, bool), ReadingError> {
+        let now = crate::clock::now();
+        let mut bytes = 0;
         let mut matches = Vec::new();
         let mut open: Option<(Position, Book)> = None;
         for (position, index) in hits {
@@ -154,7 +161,11 @@ impl Reading {
             let Some((tlp, object)) = book.object(usize::from(*index)) else {
                 continue;
             };
-            if tlp <= ceiling {
+            if tlp <= ceiling && book.admitted.header().expires > now {
+                bytes += object.get().len();
+                if bytes > ANSWER_BYTES && !matches.is_empty() {
+                    return Ok((matches, true));
+                }
                 let author = book.admitted.header().author.clone();
                 matches.push(Match {
                     record: *book.admitted.id(),
@@ -164,7 +175,7 @@ impl Reading {
                 });
             }
         }
-        Ok(matches)
+        Ok((matches, false))
     }
 
     /// One record.
@@ -183,7 +194,7 @@ impl Reading {
     pub fn object(&self, id: &str, ceiling: Tlp) -> Result<local::ObjectReply, ReadingError> {
         let hits = self.store.by_object(id, local::PAGE)?;
         let hits: Vec<_> = hits.into_iter().map(|hit| (hit.position, hit.object)).collect();
-        let versions = self.matches(&hits, ceiling)?;
+        let (versions, _) = self.matches(&hits, ceiling)?;
         if versions.is_empty() {
             Err(ReadingError::NotFound)
         } else {
@@ -209,7 +220,8 @@ impl Reading {
             ..Default::default()
         };
         let mut seen = HashSet::new();
-        while page.records.len() < limit && page.next < newest.0 {
+        let mut bytes = 0;
+        while page.records.len() < limit && bytes < ANSWER_BYTES && page.next < newest.0 {
             let entries = self
                 .store
                 .entries_from(Position(page.next).next(), limit, PAGE_BYTES)?;
@@ -226,10 +238,11 @@ impl Reading {
                     && let Some(book) = self.completed_at(&id, position)?
                     && seen.insert(id)
                 {
+                    bytes += if objects { book.content_bytes() } else { 0 };
                     page.records.push(book.view(objects.then_some(ceiling)));
                 }
                 page.next = position.0;
-                if page.records.len() >= limit {
+                if page.records.len() >= limit || bytes >= ANSWER_BYTES {
                     break;
                 }
             }
@@ -391,6 +404,10 @@ impl Book {
         let opened = self.opened.as_ref()?;
         let (tlp, raw) = opened.object_at(index).ok()??;
         Some((tlp, RawValue::from_string(raw.to_owned()).ok()?))
+    }
+
+    fn content_bytes(&self) -> usize {
+        self.opened.as_ref().map_or(0, Opened::content_bytes)
     }
 
     fn view(&self, objects_up_to: Option<Tlp>) -> RecordView {

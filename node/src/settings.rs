@@ -7,17 +7,17 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::time::Duration;
 
 use config::{Config, ConfigError, Environment, File, FileFormat, Value};
 use hanse_protocol::charter::member::Profile;
-use hanse_protocol::limits;
-use hanse_protocol::local::span;
 use serde::Deserialize;
 
 #[cfg(test)]
 mod tests;
+mod written;
+
+use written::{Written, check_member};
 
 /// The settings file's name in the node's folder.
 pub const FILE: &str = "hansed.toml";
@@ -27,9 +27,6 @@ pub const EXAMPLE: &str = include_str!("settings/example.toml");
 
 /// Largest settings file, bytes: the example with every key set stays under a tenth of it.
 const LARGEST: u64 = 64 << 10;
-
-/// Most host names, listen addresses or external addresses.
-const LIST: usize = 32;
 
 /// Keys of the member section: the only ones without a default, so the example cannot list them.
 const MEMBER: [&str; 5] = [
@@ -163,7 +160,7 @@ pub enum SettingsError {
         layer: String,
         /// Where and why.
         #[source]
-        source: ConfigError,
+        source: Box<ConfigError>,
     },
     /// A key that does not exist.
     #[error("unknown key `{key}` in {layer}")]
@@ -227,7 +224,10 @@ impl Settings {
             .and_then(Config::try_deserialize::<Written>)
             .map_err(|source| {
                 let layer = format!("`{}` with {environment}", path.display());
-                SettingsError::Syntax { layer, source }
+                SettingsError::Syntax {
+                    layer,
+                    source: Box::new(source),
+                }
             })?;
         whole.check()
     }
@@ -290,7 +290,7 @@ where
     });
     let (config, table) = read.map_err(|source| SettingsError::Syntax {
         layer: name.clone(),
-        source,
+        source: Box::new(source),
     })?;
     let mut keys = BTreeSet::new();
     for (section, value) in table {
@@ -320,192 +320,6 @@ fn environment_source(variables: Option<HashMap<String, String>>) -> Environment
         .with_list_parse_key("mesh.external")
         .ignore_empty(true)
         .source(variables)
-}
-
-/// The settings as they are written, before what their values mean is checked.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Written {
-    #[serde(default)]
-    member: WrittenMember,
-    api: WrittenApi,
-    mesh: WrittenMesh,
-    store: WrittenStore,
-    healing: WrittenHealing,
-    log: WrittenLog,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenMember {
-    handle: Option<String>,
-    name: Option<String>,
-    kind: Option<String>,
-    sector: Option<String>,
-    country: Option<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenApi {
-    listen: String,
-    hosts: Vec<String>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenMesh {
-    listen: Vec<String>,
-    external: Vec<String>,
-    hub: bool,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenStore {
-    engine: Engine,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenHealing {
-    every: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenLog {
-    format: LogFormat,
-    level: String,
-}
-
-impl Written {
-    fn check(self) -> Result<Settings, SettingsError> {
-        Ok(Settings {
-            member: self.member.check()?,
-            api: self.api.check()?,
-            mesh: self.mesh.check()?,
-            store: self.store.check()?,
-            healing: self.healing.check()?,
-            log: Log {
-                format: self.log.format,
-                level: self.log.level,
-            },
-        })
-    }
-}
-
-impl WrittenMember {
-    fn check(self) -> Result<Profile, SettingsError> {
-        let profile = Profile {
-            handle: parse("member.handle", self.handle)?,
-            name: self.name.ok_or(SettingsError::NotSet("member.name"))?,
-            kind: parse("member.kind", self.kind)?,
-            sector: self.sector.unwrap_or_default(),
-            country: self.country.ok_or(SettingsError::NotSet("member.country"))?,
-        };
-        check_member(&profile)?;
-        Ok(profile)
-    }
-}
-
-fn parse<T: FromStr>(key: &'static str, text: Option<String>) -> Result<T, SettingsError>
-where
-    T::Err: std::fmt::Display,
-{
-    let text = text.ok_or(SettingsError::NotSet(key))?;
-    text.parse()
-        .map_err(|error: T::Err| refused(key, error.to_string()))
-}
-
-fn check_member(profile: &Profile) -> Result<(), SettingsError> {
-    profile.check_form().map_err(|reason| refused("member", reason))
-}
-
-impl WrittenApi {
-    fn check(self) -> Result<Api, SettingsError> {
-        let listen: SocketAddr = parse("api.listen", Some(self.listen))?;
-        if !listen.ip().is_loopback() {
-            let reason = format!(
-                "`{listen}` is no loopback address: the API is not encrypted, so it listens on this machine only"
-            );
-            return Err(refused("api.listen", reason));
-        }
-        check_list("api.hosts", &self.hosts)?;
-        Ok(Api {
-            listen,
-            hosts: self.hosts,
-        })
-    }
-}
-
-impl WrittenMesh {
-    fn check(self) -> Result<Mesh, SettingsError> {
-        check_list("mesh.listen", &self.listen)?;
-        check_list("mesh.external", &self.external)?;
-        for (key, addresses) in [("mesh.listen", &self.listen), ("mesh.external", &self.external)] {
-            if let Some(address) = addresses.iter().find(|address| !address.starts_with('/')) {
-                let reason = format!("`{address}` is no multiaddress: `/ip4/192.0.2.1/tcp/7475` is");
-                return Err(refused(key, reason));
-            }
-        }
-        if self.external.len() > limits::ADDRESSES {
-            return Err(refused(
-                "mesh.external",
-                format!("more than {} addresses", limits::ADDRESSES),
-            ));
-        }
-        Ok(Mesh {
-            listen: self.listen,
-            external: self.external,
-            hub: self.hub,
-        })
-    }
-}
-
-impl WrittenStore {
-    fn check(self) -> Result<Store, SettingsError> {
-        match self.engine {
-            Engine::Fjall => Ok(Store { engine: self.engine }),
-            Engine::Memory => Err(refused("store.engine", "`memory` keeps nothing: it is for tests")),
-        }
-    }
-}
-
-impl WrittenHealing {
-    fn check(self) -> Result<Healing, SettingsError> {
-        let every = span::parse(&self.every).map_err(|error| refused("healing.every", error.to_string()))?;
-        if every < Duration::from_secs(1) {
-            return Err(refused(
-                "healing.every",
-                format!("`{}` is under a second", self.every),
-            ));
-        }
-        Ok(Healing { every })
-    }
-}
-
-fn check_list(key: &'static str, texts: &[String]) -> Result<(), SettingsError> {
-    if texts.len() > LIST {
-        return Err(refused(key, format!("more than {LIST} entries")));
-    }
-    match texts
-        .iter()
-        .find(|text| text.is_empty() || text.len() > limits::ADDRESS)
-    {
-        Some(_) => Err(refused(
-            key,
-            format!("an entry is empty or longer than {} bytes", limits::ADDRESS),
-        )),
-        None => Ok(()),
-    }
-}
-
-fn refused(key: &'static str, reason: impl Into<String>) -> SettingsError {
-    SettingsError::Value {
-        key,
-        reason: reason.into(),
-    }
 }
 
 /// The example with the member's values in place and every other key commented out, so that a

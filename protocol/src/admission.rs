@@ -205,14 +205,20 @@ impl Admitted {
     /// never remembered against the id.
     ///
     /// # Errors
-    /// [`Refusal::TooLarge`], [`Refusal::BodyHash`].
-    pub fn with_body(self, body: Vec<u8>) -> Result<Whole, (Self, Refusal)> {
+    /// [`WrongBody`] with [`Refusal::TooLarge`] or [`Refusal::BodyHash`].
+    pub fn with_body(self, body: Vec<u8>) -> Result<Whole, Box<WrongBody>> {
         if body.len() > limits::BODY {
-            return Err((self, Refusal::TooLarge));
+            return Err(Box::new(WrongBody {
+                admitted: self,
+                refusal: Refusal::TooLarge,
+            }));
         }
         let length = u32::try_from(body.len()).unwrap_or(u32::MAX);
         if length != self.header.body_length || BodyHash::of(&body) != self.header.body_hash {
-            return Err((self, Refusal::BodyHash));
+            return Err(Box::new(WrongBody {
+                admitted: self,
+                refusal: Refusal::BodyHash,
+            }));
         }
         Ok(Whole { admitted: self, body })
     }
@@ -227,6 +233,15 @@ impl Admitted {
         } = Signed::decode(bytes, community)?;
         Ok(Self { bytes, header, id })
     }
+}
+
+/// A body that is not the one its header names. The header stays admitted.
+#[derive(Clone, Debug)]
+pub struct WrongBody {
+    /// The header.
+    pub admitted: Admitted,
+    /// What is wrong with the body.
+    pub refusal: Refusal,
 }
 
 /// An admitted header with the very body it names.
@@ -353,6 +368,11 @@ impl Opened {
     /// The body as it travels.
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// Size of the content, bytes.
+    pub fn content_bytes(&self) -> usize {
+        self.content.len()
     }
 
     /// Whether it was sealed.

@@ -27,4 +27,6 @@ pub mod timestamp;
 pub mod tlp;
 
 #[cfg(test)]
+mod frozen;
+#[cfg(test)]
 mod league;

@@ -5,7 +5,7 @@ use minicbor::{Decode, Decoder, Encode, Encoder};
 use serde::{Deserialize, Serialize};
 
 use crate::charter::CharterRef;
-use crate::identity::keys::SigningKey;
+use crate::identity::keys::{SigningKey, VerifyingKey};
 use crate::identity::{CommunityId, Handle, RecordId};
 use crate::timestamp::Timestamp;
 
@@ -122,6 +122,14 @@ impl Header {
     pub fn sign(&self, community: &CommunityId, key: &SigningKey) -> Vec<u8> {
         let payload = minicbor::to_vec(self).unwrap_or_default();
         cose::sign(&external(community), payload, key)
+    }
+}
+
+impl Header {
+    /// The id this header has when `key` signs it: what [`id`] makes of the signed bytes.
+    pub fn id(&self, community: &CommunityId, key: &VerifyingKey) -> RecordId {
+        let payload = minicbor::to_vec(self).unwrap_or_default();
+        id(community, &cose::protected_bytes(key.id()), &payload)
     }
 }
 

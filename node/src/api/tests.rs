@@ -13,6 +13,7 @@ use super::backend::Changed;
 use super::*;
 use crate::exchange::{Actor, ExchangeError};
 use crate::reading::ReadingError;
+use crate::store::StoreError;
 
 /// A node that notes what it was asked and answers what it was told to.
 #[derive(Clone, Default)]
@@ -70,7 +71,7 @@ impl Backend for Fake {
     }
 
     async fn join(&self, _: Actor, _: local::JoinRequest) -> Result<local::CharterReply, ExchangeError> {
-        Err(ExchangeError::Store("disk full".into()))
+        Err(ExchangeError::Store(Arc::new(StoreError::Behind)))
     }
 
     fn search(

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use hanse_protocol::admission::{Arrival, By, Signed};
+use hanse_protocol::admission::{self, Arrival, By};
 use hanse_protocol::audience::Audience;
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::compress;
@@ -48,6 +48,14 @@ struct Draft<'a> {
     objects: Vec<&'a str>,
     facts: Vec<ObjectFacts>,
     bytes: usize,
+}
+
+/// A record but for its place in the chain.
+struct Ready<'a> {
+    ruling: Ruling,
+    audience: Audience,
+    draft: Draft<'a>,
+    body: Vec<u8>,
 }
 
 /// A record that joined the commit: its entry's place in the batch, and what the caller is told.
@@ -105,13 +113,28 @@ impl Worker {
         let terms = self.terms(&charters, &request)?;
         let objects: Vec<&str> = request.objects.iter().map(|raw| raw.get()).collect();
         let (drafts, refused) = self.draft(&charters, &terms, &objects);
-        let mut joined = Vec::new();
+        // All that can fail comes before the first record is chained: a publish that is refused
+        // has sent nothing.
+        let mut ready = Vec::new();
         for (ruling, drafts) in drafts {
+            let Ruling::Send { audience, .. } = &ruling else {
+                continue;
+            };
             for draft in drafts {
-                joined.push(self.issue(actor, &charters, &terms, &ruling, draft)?);
+                let body = self.body_for(&charters, &terms, audience, &draft)?;
+                ready.push(Ready {
+                    ruling: ruling.clone(),
+                    audience: audience.clone(),
+                    draft,
+                    body,
+                });
             }
         }
-        Ok((joined, refused))
+        self.check_next(&charters, &terms)?;
+        let joined = ready
+            .into_iter()
+            .map(|ready| self.issue(actor, &charters, &terms, ready));
+        Ok((joined.collect(), refused))
     }
 
     fn terms(
@@ -181,22 +204,16 @@ impl Worker {
         (drafts, refused)
     }
 
-    /// Packs, seals, chains and signs a record, and adds it to the commit.
-    fn issue(
-        &mut self,
-        actor: &Actor,
-        charters: &CharterChain,
-        terms: &Terms,
-        ruling: &Ruling,
-        draft: Draft<'_>,
-    ) -> Result<Joined, ExchangeError> {
-        let Ruling::Send { audience, .. } = ruling else {
-            return Err(ExchangeError::Invalid("what is held back is not sent".to_owned()));
-        };
-        let body = self.body_for(charters, terms, audience, &draft)?;
+    /// Chains and signs a record and adds it to the commit.
+    fn issue(&mut self, actor: &Actor, charters: &CharterChain, terms: &Terms, ready: Ready<'_>) -> Joined {
+        let Ready {
+            ruling,
+            audience,
+            draft,
+            body,
+        } = ready;
         let header = self.next_header(charters, terms, &body);
-        let bytes = header.sign(charters.community(), &self.member.signing);
-        let id = self.check_own(charters, &bytes)?;
+        let Signed { bytes, id } = self.sign(charters, &header);
         self.own.seq = header.seq;
         self.own.last = Some(id);
         self.own.created = header.created;
@@ -219,12 +236,12 @@ impl Worker {
         let entry = self.batch.push(Entry::Record(entry), Some(facts));
         self.audit(&actor.0, "publish", id.to_string(), Some(ruling.hash()));
         self.metrics.admitted(Origin::Own);
-        Ok(Joined {
+        Joined {
             entry,
             id,
             objects,
-            readers: readers(audience),
-        })
+            readers: readers(&audience),
+        }
     }
 
     fn body_for(
@@ -274,20 +291,35 @@ impl Worker {
         }
     }
 
+    fn sign(&self, charters: &CharterChain, header: &Header) -> Signed {
+        let bytes = header.sign(charters.community(), &self.member.signing);
+        let id = header.id(charters.community(), &self.member.signing.verifying_key());
+        Signed { bytes, id }
+    }
+
     /// What we sign goes through the door that everybody's records go through: what a peer would
-    /// refuse is not sent.
-    fn check_own(&self, charters: &CharterChain, bytes: &[u8]) -> Result<RecordId, ExchangeError> {
+    /// refuse is not sent. One trial header stands for all records of a publish, which differ in
+    /// body and place only.
+    fn check_next(&self, charters: &CharterChain, terms: &Terms) -> Result<(), ExchangeError> {
         let refused = |refusal: hanse_protocol::refusal::Refusal| {
             ExchangeError::Invalid(format!("this node's own record would be refused: {refusal}"))
         };
-        let signed = Signed::decode(bytes, charters.community()).map_err(refused)?;
+        let Signed { bytes, id } = self.sign(charters, &self.next_header(charters, terms, &[]));
+        let signed = admission::Signed::decode(&bytes, charters.community()).map_err(refused)?;
+        debug_assert_eq!(*signed.id(), id, "an id is what its readers make of it");
         let arrival = Arrival {
             now: clock::now(),
             by: By::Own,
         };
-        let admitted = signed.admit(charters, None, arrival).map_err(refused)?;
-        Ok(*admitted.id())
+        signed.admit(charters, None, arrival).map_err(refused)?;
+        Ok(())
     }
+}
+
+/// A signed header with its id.
+struct Signed {
+    bytes: Vec<u8>,
+    id: RecordId,
 }
 
 impl<'a> Draft<'a> {

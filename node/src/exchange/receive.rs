@@ -1,7 +1,7 @@
 //! The journey in: frames, healed records and pulled bodies climb the ladder and join the commit.
 //! Gossip, healing and import have this one door.
 
-use hanse_protocol::admission::{Admitted, Arrival, By, Predecessor, Reading, Signed, Whole};
+use hanse_protocol::admission::{Admitted, Arrival, By, Predecessor, Reading, Signed, Whole, WrongBody};
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::frame::Carried;
 use hanse_protocol::identity::{NodeId, RecordId};
@@ -186,7 +186,7 @@ impl Worker {
         let bytes = admitted.bytes().to_vec();
         let (whole, wrong) = match body.map(|body| admitted.with_body(body)) {
             Some(Ok(whole)) => (Some(whole), None),
-            Some(Err((_, refusal))) => (None, Some(refusal)),
+            Some(Err(wrong)) => (None, Some(wrong.refusal)),
             None => (None, None),
         };
         self.note_chain(&header, id, courier);
@@ -293,7 +293,8 @@ impl Worker {
         };
         let whole = match admitted.with_body(body) {
             Ok(whole) => whole,
-            Err((admitted, refusal)) => {
+            Err(wrong) => {
+                let WrongBody { admitted, refusal } = *wrong;
                 self.metrics.refused(refusal.name());
                 let subject = format!("{id} {}", refusal.name());
                 self.audit(admitted.header().author.as_str(), "refuse-body", subject, None);

@@ -72,6 +72,9 @@ pub(super) struct Worker {
     position: watch::Sender<Position>,
 }
 
+/// The exchange's thread. It ends with the error that made the store fail, if one did.
+pub type Thread = JoinHandle<Result<(), Arc<StoreError>>>;
+
 /// Why the exchange did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -88,7 +91,7 @@ pub enum StartError {
 ///
 /// # Errors
 /// [`StartError`].
-pub fn start(parts: Parts) -> Result<(Exchange, JoinHandle<Result<(), Arc<StoreError>>>), StartError> {
+pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
     let Parts {
         store,
         member,

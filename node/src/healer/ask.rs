@@ -21,6 +21,9 @@ const BATCH_BYTES: usize = 1 << 20;
 /// Most runs fetched in one conversation; the rest follows in the next.
 const RUNS: usize = 4_096;
 
+/// Most records of one conversation that may be refused or known already.
+const IDLE: usize = 4_096;
+
 /// Why healing with a peer stopped early.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AskError {
@@ -57,18 +60,27 @@ impl Healer {
         if !grace.is_zero() && theirs.iter().any(|run| !self.exchange.lacking(run).is_empty()) {
             tokio::time::sleep(grace).await;
         }
-        let lacking = theirs
+        // What a peer tells of authors that no charter lists is nothing to ask for.
+        let listed = theirs
             .iter()
-            .flat_map(|run| self.exchange.lacking(run))
-            .take(RUNS);
+            .filter(|run| charters.charter().member(&run.author).is_some());
+        let lacking = listed.flat_map(|run| self.exchange.lacking(run)).take(RUNS);
+        let mut idle = 0;
         for run in lacking.collect::<Vec<_>>() {
-            self.fetch(peer, &mut stream, run).await?;
+            self.fetch(peer, &mut stream, run, &mut idle).await?;
         }
         Ok(())
     }
 
     /// Fetches one run and hands it to the exchange in batches, waiting for each commit.
-    async fn fetch(&self, peer: NodeId, stream: &mut MeshStream, run: Run) -> Result<(), AskError> {
+    /// `idle` counts what was sent and is of no use: a peer that sends much of it is left alone.
+    async fn fetch(
+        &self,
+        peer: NodeId,
+        stream: &mut MeshStream,
+        run: Run,
+        idle: &mut usize,
+    ) -> Result<(), AskError> {
         talk::send(stream, &Question::Records(run)).await?;
         talk::flush(stream).await?;
         let mut batch: Vec<Carried> = Vec::new();
@@ -79,9 +91,7 @@ impl Healer {
                     bytes += carried.header.len() + carried.body.as_ref().map_or(0, Vec::len);
                     batch.push(carried);
                     if batch.len() >= BATCH_RECORDS || bytes >= BATCH_BYTES {
-                        self.exchange
-                            .heal(peer, std::mem::take(&mut batch), Origin::Heal)
-                            .await?;
+                        self.hand_over(peer, std::mem::take(&mut batch), idle).await?;
                         bytes = 0;
                     }
                 }
@@ -90,9 +100,20 @@ impl Healer {
             }
         }
         if !batch.is_empty() {
-            self.exchange.heal(peer, batch, Origin::Heal).await?;
+            self.hand_over(peer, batch, idle).await?;
         }
         Ok(())
+    }
+
+    async fn hand_over(&self, peer: NodeId, batch: Vec<Carried>, idle: &mut usize) -> Result<(), AskError> {
+        let sent = batch.len();
+        let healed = self.exchange.heal(peer, batch, Origin::Heal).await?;
+        *idle += sent.saturating_sub(healed.admitted);
+        if *idle > IDLE {
+            Err(AskError::Protocol)
+        } else {
+            Ok(())
+        }
     }
 
     /// Makes both sides stand under the newer of their charters.

@@ -8,7 +8,8 @@ use std::path::Path;
 
 /// A file system.
 pub trait Disk: Send + Sync {
-    /// Makes a folder and those above it, only the owner's (0700); does nothing if it is there.
+    /// Makes a folder and those above it, only the owner's (0700), such that they survive a power
+    /// cut; does nothing if it is there.
     fn create_folder(&self, folder: &Path) -> io::Result<()>;
     /// Makes a file, only the owner's (0600); fails if the name is taken.
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>>;
@@ -52,7 +53,17 @@ pub struct RealDisk;
 
 impl Disk for RealDisk {
     fn create_folder(&self, folder: &Path) -> io::Result<()> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)
+        if folder.as_os_str().is_empty() || folder.is_dir() {
+            return Ok(());
+        }
+        let parent = folder.parent().unwrap_or(folder);
+        self.create_folder(parent)?;
+        fs::DirBuilder::new().mode(0o700).create(folder)?;
+        self.sync_folder(if parent.as_os_str().is_empty() {
+            Path::new(".")
+        } else {
+            parent
+        })
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {

@@ -4,15 +4,19 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hanse_protocol::identity::{CommunityId, Handle, RecordId};
+use hanse_protocol::identity::{CommunityId, RecordId};
 use hanse_protocol::timestamp::Timestamp;
 
-use super::catalogue::{self, AuthorTag, Fields, FrameRow, Keyspace, RecordRow, key};
+use super::catalogue::{Fields, FrameRow, Keyspace, RecordRow};
 use super::entry::{AuditEntry, BodyState, CharterEntry, Entry, Origin, Position};
 use super::index::{Direction, Index, IndexError};
 use super::indexing::{AuditHead, Tally};
 use super::log::{Frame, LogError};
 use super::{Shared, StoreError, lookup, replay};
+
+mod search;
+
+pub use search::{ChainLink, Holding, ObjectHit, TimelineItem};
 
 /// Keys read from the index at once where more may follow.
 const CHUNK: usize = 1_024;
@@ -45,54 +49,6 @@ pub struct StoredRecord {
     pub arrived: Timestamp,
     /// How the header came.
     pub origin: Origin,
-}
-
-/// One version of one object in one record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ObjectHit {
-    /// The object's version.
-    pub version: Timestamp,
-    /// Position of the entry that brought the body.
-    pub position: Position,
-    /// The object's place in the body.
-    pub object: u16,
-    /// Who signed the record: compare with [`Reader::author_tag`].
-    pub author: AuthorTag,
-}
-
-/// A record in its author's chain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ChainLink {
-    /// Epoch of the lane.
-    pub epoch: u32,
-    /// Number in lane and epoch. Two links of one number are an equivocation.
-    pub seq: u64,
-    /// The record.
-    pub id: RecordId,
-    /// Where its header is.
-    pub position: Position,
-}
-
-/// What is held of one lane and epoch of an author.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holding {
-    /// The signing node.
-    pub lane: u16,
-    /// Its epoch.
-    pub epoch: u32,
-    /// First and last number of each unbroken run, rising.
-    pub runs: Vec<(u64, u64)>,
-}
-
-/// A record on the timeline.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TimelineItem {
-    /// When its author made it.
-    pub created: Timestamp,
-    /// The record.
-    pub id: RecordId,
-    /// Where its header is.
-    pub position: Position,
 }
 
 /// How much a store holds.
@@ -202,185 +158,6 @@ impl Reader {
     /// only.
     pub fn holds(&self, id: &RecordId) -> Result<Option<BodyState>, StoreError> {
         Ok(self.row(id)?.map(|row| row.state))
-    }
-
-    /// Places of objects that contain an observable, newest arrival first: the position of the
-    /// entry that brought the body, and the object's place in it.
-    pub fn by_observable(&self, observable: &[u8], limit: usize) -> Result<Vec<(Position, u16)>, StoreError> {
-        let tag = self.shared.tags.observable(observable);
-        let pairs = self
-            .index()
-            .prefixed(Keyspace::Observables, &tag, Direction::Backward, limit)?;
-        let hit = |key: &[u8]| {
-            let mut fields = Fields(key);
-            let _: [u8; 16] = fields.take()?;
-            Ok((fields.position()?, fields.u16()?))
-        };
-        pairs.iter().map(|(key, _)| hit(key)).collect()
-    }
-
-    /// Versions of the object with this STIX id, newest version first, of whatever author.
-    pub fn by_object(&self, id: &str, limit: usize) -> Result<Vec<ObjectHit>, StoreError> {
-        let tag = self.shared.tags.object(id);
-        let pairs = self
-            .index()
-            .prefixed(Keyspace::Objects, &tag, Direction::Backward, limit)?;
-        let hit = |key: &[u8], value: &[u8]| {
-            let mut fields = Fields(key);
-            let _: [u8; 16] = fields.take()?;
-            Ok(ObjectHit {
-                version: fields.instant()?,
-                position: fields.position()?,
-                object: fields.u16()?,
-                author: AuthorTag(Fields(value).take()?),
-            })
-        };
-        pairs.iter().map(|(key, value)| hit(key, value)).collect()
-    }
-
-    /// What stands for an author in [`ObjectHit::author`].
-    pub fn author_tag(&self, community: &CommunityId, author: &Handle) -> AuthorTag {
-        self.shared.tags.author(community, author)
-    }
-
-    /// An author's records in one lane and epoch from number `from` on, rising.
-    pub fn chain(
-        &self,
-        community: &CommunityId,
-        author: &Handle,
-        lane: u16,
-        epoch: u32,
-        from: u64,
-        limit: usize,
-    ) -> Result<Vec<ChainLink>, StoreError> {
-        let author = self.author_tag(community, author);
-        let start = catalogue::chain_seq(author, lane, epoch, from);
-        let mut end = catalogue::chain_seq(author, lane, epoch, u64::MAX);
-        end.extend_from_slice(&[u8::MAX; 32]);
-        let (from, to) = (Bound::Included(start.as_slice()), Bound::Included(end.as_slice()));
-        let pairs = self
-            .index()
-            .range(Keyspace::Chain, from, to, Direction::Forward, limit)?;
-        pairs.iter().map(|(key, value)| Ok(link(key, value)?.1)).collect()
-    }
-
-    /// The runs of numbers held of an author, for every lane and epoch, rising; at most
-    /// `max_runs` runs in all. Walks the author's whole chain in the index.
-    pub fn holdings(
-        &self,
-        community: &CommunityId,
-        author: &Handle,
-        max_runs: usize,
-    ) -> Result<Vec<Holding>, StoreError> {
-        let prefix = self.author_tag(community, author).0;
-        let end = super::index::after_prefix(&prefix);
-        let to = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
-        let mut holdings = Vec::new();
-        let mut runs = 0;
-        let mut after: Option<Vec<u8>> = None;
-        loop {
-            let from = after
-                .as_deref()
-                .map_or(Bound::Included(prefix.as_slice()), Bound::Excluded);
-            let pairs = self
-                .index()
-                .range(Keyspace::Chain, from, to, Direction::Forward, CHUNK)?;
-            for (key, value) in &pairs {
-                let (lane, link) = link(key, value)?;
-                runs += usize::from(extend(&mut holdings, lane, &link));
-                if runs > max_runs {
-                    trim(&mut holdings);
-                    return Ok(holdings);
-                }
-            }
-            match pairs.into_iter().next_back() {
-                Some((key, _)) => after = Some(key),
-                None => return Ok(holdings),
-            }
-        }
-    }
-
-    /// The last record, by epoch and number, that is held of an author's lane.
-    pub fn newest_in_chain(
-        &self,
-        community: &CommunityId,
-        author: &Handle,
-        lane: u16,
-    ) -> Result<Option<ChainLink>, StoreError> {
-        let prefix = key(&[&self.author_tag(community, author).0, &lane.to_be_bytes()]);
-        let pairs = self
-            .index()
-            .prefixed(Keyspace::Chain, &prefix, Direction::Backward, 1)?;
-        let newest = pairs.first().map(|(key, value)| link(key, value));
-        Ok(newest.transpose()?.map(|(_, link)| link))
-    }
-
-    /// Records of a community by (created, id), from `from` up to but without `to`; `reverse`
-    /// gives the latest first.
-    pub fn timeline(
-        &self,
-        community: &CommunityId,
-        from: (Timestamp, RecordId),
-        to: (Timestamp, RecordId),
-        limit: usize,
-        reverse: bool,
-    ) -> Result<Vec<TimelineItem>, StoreError> {
-        let tag = self.shared.tags.community(community);
-        let (from, to) = (
-            catalogue::timeline(tag, from.0, &from.1),
-            catalogue::timeline(tag, to.0, &to.1),
-        );
-        let direction = if reverse {
-            Direction::Backward
-        } else {
-            Direction::Forward
-        };
-        let pairs = self.index().range(
-            Keyspace::Timeline,
-            Bound::Included(&from),
-            Bound::Excluded(&to),
-            direction,
-            limit,
-        )?;
-        let item = |key: &[u8], value: &[u8]| {
-            let mut fields = Fields(key);
-            let _: [u8; 8] = fields.take()?;
-            let (created, id) = (fields.instant()?, fields.id()?);
-            Ok(TimelineItem {
-                created,
-                id,
-                position: Fields(value).position()?,
-            })
-        };
-        pairs.iter().map(|(key, value)| item(key, value)).collect()
-    }
-
-    /// Headers of a community whose body is not here yet, by id, after the one given, each with
-    /// when it was made.
-    pub fn awaited(
-        &self,
-        community: &CommunityId,
-        after: Option<RecordId>,
-        limit: usize,
-    ) -> Result<Vec<(RecordId, Timestamp)>, StoreError> {
-        let tag = self.shared.tags.community(community);
-        let start = after.map_or_else(|| tag.to_vec(), |id| key(&[&tag, id.as_bytes()]));
-        let end = key(&[&tag, &[u8::MAX; 33]]);
-        let from = if after.is_some() {
-            Bound::Excluded(&*start)
-        } else {
-            Bound::Included(&*start)
-        };
-        let to = Bound::Included(end.as_slice());
-        let pairs = self
-            .index()
-            .range(Keyspace::Awaited, from, to, Direction::Forward, limit)?;
-        let item = |key: &[u8], value: &[u8]| {
-            let mut fields = Fields(key);
-            let _: [u8; 8] = fields.take()?;
-            Ok((fields.id()?, Fields(value).instant()?))
-        };
-        pairs.iter().map(|(key, value)| item(key, value)).collect()
     }
 
     /// The charters of a community with where they are, in their order in the log.
@@ -517,58 +294,6 @@ impl Reader {
 
 fn frame_pair((key, value): &(Vec<u8>, Vec<u8>)) -> Result<(Position, FrameRow), IndexError> {
     Ok((Fields(key).position()?, FrameRow::decode(value)?))
-}
-
-/// The lane and the link that a pair of `chain` stands for.
-fn link(key: &[u8], value: &[u8]) -> Result<(u16, ChainLink), IndexError> {
-    let mut fields = Fields(key);
-    let _: [u8; 16] = fields.take()?;
-    let lane = fields.u16()?;
-    let (epoch, seq, id) = (fields.u32()?, fields.u64()?, fields.id()?);
-    Ok((
-        lane,
-        ChainLink {
-            epoch,
-            seq,
-            id,
-            position: Fields(value).position()?,
-        },
-    ))
-}
-
-/// Adds a link to the runs; whether a new run began.
-fn extend(holdings: &mut Vec<Holding>, lane: u16, link: &ChainLink) -> bool {
-    let seq = link.seq;
-    let current = holdings
-        .last_mut()
-        .filter(|h| h.lane == lane && h.epoch == link.epoch);
-    match current {
-        Some(holding) => {
-            if let Some((_, last)) = holding.runs.last_mut()
-                && seq <= last.saturating_add(1)
-            {
-                *last = seq;
-                return false;
-            }
-            holding.runs.push((seq, seq));
-        }
-        None => holdings.push(Holding {
-            lane,
-            epoch: link.epoch,
-            runs: vec![(seq, seq)],
-        }),
-    }
-    true
-}
-
-/// Takes the last run off again.
-fn trim(holdings: &mut Vec<Holding>) {
-    if let Some(holding) = holdings.last_mut() {
-        holding.runs.pop();
-        if holding.runs.is_empty() {
-            holdings.pop();
-        }
-    }
 }
 
 /// Bytes that an entry brings, for bounding what is read at once.

@@ -7,7 +7,7 @@ use super::entry::{BodyEntry, BodyState, Entry, Position, RecordEntry};
 use super::facts::{Derive, RecordFacts};
 use super::index::{Direction, Index, IndexError};
 use super::indexing::{Outcome, Updates};
-use super::log::{Files, Frame, Span};
+use super::log::{Files, Frame, LogError, Span};
 use super::opening::Opening;
 use super::{Progress, StoreError, lookup};
 
@@ -98,8 +98,17 @@ impl Replay<'_> {
     fn entry(&self, frame: &Frame, position: Position) -> Result<Option<Entry>, StoreError> {
         match frame.entry(position) {
             Some(entry) => Ok(Some(entry.clone())),
-            None => lookup::entry(self.files, self.index, position),
+            None => readable(self.files, self.index, position),
         }
+    }
+}
+
+/// The entry at `position`, unless its frame has rotted since it was indexed: one lost record must
+/// not keep a store from opening. What hung on it is counted as orphaned or underived.
+fn readable(files: &Files, index: &dyn Index, position: Position) -> Result<Option<Entry>, StoreError> {
+    match lookup::entry(files, index, position) {
+        Err(StoreError::Log(LogError::Damaged(_))) => Ok(None),
+        other => other,
     }
 }
 
@@ -110,7 +119,7 @@ pub(super) fn teach_charters(
     derive: &mut dyn Derive,
 ) -> Result<(), StoreError> {
     for position in charters(index, &[])? {
-        if let Some(entry) = lookup::entry(files, index, position)? {
+        if let Some(entry) = readable(files, index, position)? {
             derive.facts(&entry, None);
         }
     }

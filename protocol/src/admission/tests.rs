@@ -212,7 +212,7 @@ fn another_body_is_the_couriers_fault_and_leaves_the_header() {
     let scene = Scene::new();
     let bytes = scene.sign(&header(&scene.water, &scene.charters, b"body"));
     let admitted = scene.admit(&bytes, By::Gossip).unwrap();
-    let (admitted, refusal) = admitted.with_body(b"ydob".to_vec()).unwrap_err();
+    let WrongBody { admitted, refusal } = *admitted.with_body(b"ydob".to_vec()).unwrap_err();
     assert_eq!((refusal.fault(), refusal), (Fault::Courier, Refusal::BodyHash));
     assert!(admitted.with_body(b"body".to_vec()).is_ok());
 }

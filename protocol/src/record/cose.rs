@@ -130,7 +130,8 @@ fn protected(key: KeyId) -> coset::Header {
         .build()
 }
 
-fn protected_bytes(key: KeyId) -> Vec<u8> {
+/// The protected header of what `key` signs.
+pub(crate) fn protected_bytes(key: KeyId) -> Vec<u8> {
     protected(key).to_vec().unwrap_or_default()
 }
 

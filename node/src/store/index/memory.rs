@@ -7,10 +7,13 @@ use std::sync::{PoisonError, RwLock};
 use super::{Batch, Direction, Index, IndexError, IndexStats, Pair, Reflects, crossed};
 use crate::store::catalogue::Keyspace;
 
+/// The keys of one keyspace.
+type Sorted = BTreeMap<Vec<u8>, Vec<u8>>;
+
 /// Sorted maps in memory, gone when dropped.
 #[derive(Default)]
 pub(crate) struct MemoryIndex {
-    keyspaces: RwLock<BTreeMap<Keyspace, BTreeMap<Vec<u8>, Vec<u8>>>>,
+    keyspaces: RwLock<BTreeMap<Keyspace, Sorted>>,
 }
 
 impl Index for MemoryIndex {

@@ -1,0 +1,223 @@
+//! A disk in memory that does what real ones do on bad days: fails a write, tears it, forgets what
+//! was not synced, names included.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use crate::store::disk::{Disk, DiskFile, Lock};
+
+#[derive(Clone, Default)]
+pub(super) struct FaultyDisk(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// Names as a running process sees them.
+    names: BTreeMap<PathBuf, Node>,
+    /// Names as they are after a power cut.
+    durable: BTreeMap<PathBuf, Node>,
+    /// Writes and syncs until one fails; none fails if not set.
+    fuse: Option<u64>,
+    locked: Arc<AtomicBool>,
+}
+
+type Node = Arc<Mutex<Content>>;
+
+#[derive(Clone, Default)]
+struct Content {
+    bytes: Vec<u8>,
+    synced: Vec<u8>,
+}
+
+impl FaultyDisk {
+    /// Lets the write or sync after `count` more fail.
+    pub(super) fn fail_after(&self, count: u64) {
+        self.0.lock().unwrap().fuse = Some(count);
+    }
+
+    /// The disk as it is after a power cut: names as last synced, contents as last synced plus
+    /// the first `kept` of a thousandth parts of what was appended since, its last byte garbled.
+    pub(super) fn power_cut(&self, kept: usize) -> Self {
+        let state = self.0.lock().unwrap();
+        let survive = |node: &Node| {
+            let content = node.lock().unwrap();
+            let mut bytes = content.synced.clone();
+            if let Some(rest) = content.bytes.get(bytes.len()..) {
+                bytes.extend_from_slice(&rest[..rest.len() * kept / 1_000]);
+                if bytes.len() > content.synced.len() && kept % 2 == 1 {
+                    *bytes.last_mut().unwrap() ^= 0xff;
+                }
+            }
+            Arc::new(Mutex::new(Content {
+                synced: bytes.clone(),
+                bytes,
+            }))
+        };
+        let durable: BTreeMap<PathBuf, Node> = state
+            .durable
+            .iter()
+            .map(|(path, node)| (path.clone(), survive(node)))
+            .collect();
+        Self(Arc::new(Mutex::new(State {
+            names: durable.clone(),
+            durable,
+            ..State::default()
+        })))
+    }
+
+    /// Names of the files in the log's folder.
+    pub(super) fn files(&self) -> Vec<String> {
+        let state = self.0.lock().unwrap();
+        state
+            .names
+            .keys()
+            .map(|p| p.file_name().unwrap().to_str().unwrap().to_owned())
+            .collect()
+    }
+
+    /// Changes the durable bytes of a file.
+    pub(super) fn edit(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        let state = self.0.lock().unwrap();
+        let (_, node) = state.names.iter().find(|(path, _)| path.ends_with(name)).unwrap();
+        let mut content = node.lock().unwrap();
+        change(&mut content.bytes);
+        content.synced = content.bytes.clone();
+    }
+
+    fn burn(&self) -> io::Result<()> {
+        match &mut self.0.lock().unwrap().fuse {
+            Some(0) => Err(io::Error::other("the disk failed")),
+            Some(left) => {
+                *left -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    fn file(&self, node: Node) -> Box<dyn DiskFile> {
+        Box::new(FaultyFile {
+            disk: self.clone(),
+            node,
+        })
+    }
+}
+
+impl Disk for FaultyDisk {
+    fn create_folder(&self, _: &Path) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        self.burn()?;
+        let mut state = self.0.lock().unwrap();
+        if state.names.contains_key(path) {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let node = Node::default();
+        state.names.insert(path.to_owned(), Arc::clone(&node));
+        drop(state);
+        Ok(self.file(node))
+    }
+
+    fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
+        let node = self.0.lock().unwrap().names.get(path).cloned();
+        node.map(|node| self.file(node))
+            .ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        let mut state = self.0.lock().unwrap();
+        let node = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
+        state.names.insert(to.to_owned(), node);
+        Ok(())
+    }
+
+    fn remove(&self, path: &Path) -> io::Result<()> {
+        let removed = self.0.lock().unwrap().names.remove(path);
+        removed.map(|_| ()).ok_or(io::ErrorKind::NotFound.into())
+    }
+
+    fn list(&self, _: &Path) -> io::Result<Vec<String>> {
+        Ok(self.files())
+    }
+
+    fn sync_folder(&self, _: &Path) -> io::Result<()> {
+        self.burn()?;
+        let mut state = self.0.lock().unwrap();
+        state.durable = state.names.clone();
+        Ok(())
+    }
+
+    fn lock(&self, _: &Path) -> io::Result<Box<dyn Lock>> {
+        let locked = Arc::clone(&self.0.lock().unwrap().locked);
+        if locked.swap(true, Ordering::SeqCst) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(Box::new(Held(locked)))
+    }
+}
+
+struct Held(Arc<AtomicBool>);
+
+impl Lock for Held {}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.store(false, Ordering::SeqCst);
+    }
+}
+
+struct FaultyFile {
+    disk: FaultyDisk,
+    node: Node,
+}
+
+impl DiskFile for FaultyFile {
+    fn size(&self) -> io::Result<u64> {
+        Ok(self.node.lock().unwrap().bytes.len() as u64)
+    }
+
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<()> {
+        let content = self.node.lock().unwrap();
+        let start = offset as usize;
+        let bytes = content.bytes.get(start..start + buffer.len());
+        buffer.copy_from_slice(bytes.ok_or(io::ErrorKind::UnexpectedEof)?);
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let failed = self.disk.burn();
+        // A write that fails may have got half way.
+        let written = if failed.is_err() {
+            bytes.len() / 2
+        } else {
+            bytes.len()
+        };
+        self.node
+            .lock()
+            .unwrap()
+            .bytes
+            .extend_from_slice(&bytes[..written]);
+        failed
+    }
+
+    fn sync_data(&mut self) -> io::Result<()> {
+        self.disk.burn()?;
+        let mut content = self.node.lock().unwrap();
+        content.synced = content.bytes.clone();
+        Ok(())
+    }
+
+    fn sync_all(&mut self) -> io::Result<()> {
+        self.sync_data()
+    }
+
+    fn truncate(&mut self, size: u64) -> io::Result<()> {
+        self.disk.burn()?;
+        self.node.lock().unwrap().bytes.truncate(size as usize);
+        Ok(())
+    }
+}

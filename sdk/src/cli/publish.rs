@@ -1,0 +1,241 @@
+//! `hanse publish`: STIX objects from files to the node.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::Ordering;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use clap::Args;
+use hanse_protocol::identity::Handle;
+use hanse_protocol::local::{Published, Readers, span};
+use hanse_protocol::timestamp::Timestamp;
+use hanse_protocol::tlp::Tlp;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::failure::Failure;
+use super::text::{counted, shown, table};
+use super::{Console, Exit};
+use crate::client::Client;
+use crate::draft::Terms;
+use crate::publish::{Progress, Report, publish_all};
+use crate::source::Source;
+
+/// Most records and refusals that text for people lists.
+const LISTED: usize = 20;
+
+/// Publish STIX 2.1 objects
+///
+/// Reads bundles, arrays, TAXII envelopes, single objects, and one object a line (NDJSON), plain or
+/// gzipped. Objects travel byte for byte. It returns once the records are on the node's disk.
+///
+/// A marking of an object always holds. --tlp marks objects that bear none and is the least
+/// marking of the others. What is AMBER or stricter is sealed to its readers; RED needs --to.
+///
+/// With --json: {"records":[{"id","position","objects","readers"}],"refused":[{"file","line","reason"}]}
+/// where `objects` is a count and `readers` is "all" or a list of handles; also when it ends early.
+/// The exit code is 3 if any object was refused.
+#[derive(Args)]
+#[command(after_long_help = "Examples:
+  hanse publish incident.json
+  hanse publish feed.ndjson.gz --tlp green --expires 30d
+  hanse publish finding.json --to acme-water,north-cert --tlp amber
+  generate | hanse publish - --json")]
+pub(super) struct Publish {
+    /// Files to publish; `-` is standard input
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Readers, comma-separated handles; everybody whom the markings allow if it is left out
+    #[arg(long, value_delimiter = ',', value_name = "HANDLES")]
+    to: Option<Vec<Handle>>,
+    /// Marking of unmarked objects and least marking of all: clear, green, amber, amber+strict, red
+    #[arg(long)]
+    tlp: Option<Tlp>,
+    /// When every node forgets it: a span such as 7d, or an instant such as 2027-01-31T00:00:00Z
+    #[arg(long, value_parser = Expiry::read, value_name = "WHEN")]
+    expires: Option<Expiry>,
+}
+
+#[derive(Clone, Copy)]
+enum Expiry {
+    After(Duration),
+    At(Timestamp),
+}
+
+impl Expiry {
+    fn read(text: &str) -> Result<Self, String> {
+        match Timestamp::parse_rfc3339(text) {
+            Some(at) => Ok(Self::At(at)),
+            None => match span::parse(text) {
+                Ok(span) => Ok(Self::After(span)),
+                Err(_) => Err("a span such as `7d` or an RFC 3339 instant was expected".to_owned()),
+            },
+        }
+    }
+
+    fn instant(self) -> Timestamp {
+        match self {
+            Self::At(at) => at,
+            Self::After(span) => {
+                let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+                Timestamp::from_millis(0).after(now).after(span)
+            }
+        }
+    }
+}
+
+/// The document that --json prints.
+#[derive(Default, Serialize)]
+struct Document {
+    records: Vec<Published>,
+    refused: Vec<Refused>,
+}
+
+#[derive(Serialize)]
+struct Refused {
+    file: String,
+    line: u64,
+    reason: String,
+}
+
+impl Publish {
+    pub(super) async fn run(self, client: &Client, console: &mut Console<'_>) -> Result<Exit, Failure> {
+        let terms = Terms {
+            to: self.to,
+            tlp: self.tlp,
+            expires: self.expires.map(Expiry::instant),
+        };
+        let mut document = Document::default();
+        let mut failure = None;
+        for path in &self.files {
+            failure = publish_file(path, client, &terms, console, &mut document)
+                .await
+                .err();
+            if failure.is_some() {
+                break;
+            }
+        }
+        let empty = document.records.is_empty() && document.refused.is_empty();
+        if failure.is_none() || !empty {
+            tell(console, &document)?;
+        }
+        match failure {
+            Some(failure) => Err(failure),
+            None if document.refused.is_empty() => Ok(Exit::Done),
+            None => Ok(Exit::Partly),
+        }
+    }
+}
+
+async fn publish_file(
+    path: &Path,
+    client: &Client,
+    terms: &Terms,
+    console: &Console<'_>,
+    document: &mut Document,
+) -> Result<(), Failure> {
+    let source = match path.to_str() {
+        Some("-") => Source::stdin()?,
+        _ => Source::open(path)?,
+    };
+    let file = source.name().to_owned();
+    let bar = (console.draws && !console.json).then(|| bar(source.length()));
+    let read = source.bytes_read();
+    let progress = |now: Progress| {
+        if let Some(bar) = &bar {
+            bar.set_position(read.load(Ordering::Relaxed));
+            bar.set_message(format!("{} published, {} refused", now.published, now.refused));
+        }
+    };
+    let Report {
+        records,
+        refused,
+        ended,
+    } = publish_all(client, source, terms, progress).await;
+    if let Some(bar) = bar {
+        bar.finish_and_clear();
+    }
+    document.records.extend(records);
+    document
+        .refused
+        .extend(refused.into_iter().map(|refused| Refused {
+            file: file.clone(),
+            line: refused.line,
+            reason: refused.reason,
+        }));
+    ended.map_or(Ok(()), |ended| Err(ended.into()))
+}
+
+fn bar(length: Option<u64>) -> ProgressBar {
+    let (bar, template) = match length {
+        Some(length) => (
+            ProgressBar::new(length),
+            "{wide_bar} {bytes}/{total_bytes} {msg} {eta}",
+        ),
+        None => (ProgressBar::new_spinner(), "{spinner} {bytes} {msg}"),
+    };
+    // A template that did not read would leave indicatif's own look.
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
+}
+
+fn tell(console: &mut Console<'_>, document: &Document) -> Result<(), Failure> {
+    if console.json {
+        return console.document(document);
+    }
+    let objects: usize = document.records.iter().map(|record| record.objects).sum();
+    let (objects, records) = (
+        counted(objects, "object"),
+        counted(document.records.len(), "record"),
+    );
+    console.say(&format!("published {objects} in {records}\n"))?;
+    let rows: Vec<[String; 4]> = document
+        .records
+        .iter()
+        .take(LISTED)
+        .map(|record| {
+            [
+                record.id.to_string(),
+                record.position.to_string(),
+                record.objects.to_string(),
+                readers(&record.readers),
+            ]
+        })
+        .collect();
+    if !rows.is_empty() {
+        console.say(&table(["RECORD", "POSITION", "OBJECTS", "READERS"], &rows))?;
+        more(console, document.records.len(), "record")?;
+    }
+    if !document.refused.is_empty() {
+        console.say(&format!(
+            "refused {}\n",
+            counted(document.refused.len(), "object")
+        ))?;
+        for refused in document.refused.iter().take(LISTED) {
+            let (file, reason) = (shown(&refused.file), shown(&refused.reason));
+            console.say(&format!("  {file}, line {}: {reason}\n", refused.line))?;
+        }
+        more(console, document.refused.len(), "refusal")?;
+    }
+    Ok(())
+}
+
+fn more(console: &mut Console<'_>, count: usize, word: &str) -> Result<(), Failure> {
+    match count.checked_sub(LISTED) {
+        Some(more) if more > 0 => {
+            console.say(&format!("  and {} more, all with --json\n", counted(more, word)))
+        }
+        _ => Ok(()),
+    }
+}
+
+fn readers(readers: &Readers) -> String {
+    match readers {
+        Readers::Community(_) => "all".to_owned(),
+        Readers::Members(members) => {
+            let names: Vec<&str> = members.iter().map(Handle::as_str).collect();
+            names.join(",")
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! `hanse status`: health and numbers of the node.
+
+use clap::Args;
+use hanse_protocol::local::{PeerStatus, StatusReply};
+
+use super::failure::Failure;
+use super::text::{bytes, facts, shown, table};
+use super::{Console, Exit};
+use crate::client::Client;
+
+/// Show how the node stands
+///
+/// With --json: {"agent","member","peer_id","started","community":{"id","name","charter",
+/// "charter_hash","expires","members","fork"} or null,"store":{"position","records","awaited",
+/// "log_bytes","index_bytes"},"peers":[{"member","peer_id","address","bytes_in","bytes_out",
+/// "last_healed"}],"listening":[…]} with instants in milliseconds since 1970.
+#[derive(Args)]
+pub(super) struct Status {}
+
+impl Status {
+    pub(super) async fn run(self, client: &Client, console: &mut Console<'_>) -> Result<Exit, Failure> {
+        let reply = client.status().await?;
+        if console.json {
+            console.document(&reply)?;
+            return Ok(Exit::Done);
+        }
+        console.say(&told(&reply))?;
+        if !reply.peers.is_empty() {
+            let rows: Vec<[String; 5]> = reply.peers.iter().map(row).collect();
+            let heads = ["PEER", "IN", "OUT", "HEALED", "ADDRESS"];
+            console.say(&format!("\n{}", table(heads, &rows)))?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn told(status: &StatusReply) -> String {
+    let mut lines = vec![
+        ("member", status.member.to_string()),
+        ("node", shown(&status.peer_id)),
+        ("program", shown(&status.agent)),
+        ("started", status.started.to_string()),
+        ("listening", shown(&status.listening.join(", "))),
+    ];
+    match &status.community {
+        None => lines.push(("community", "none yet".to_owned())),
+        Some(community) => {
+            let fork = if community.fork { ", FORKED" } else { "" };
+            lines.push((
+                "community",
+                format!("{} ({})", shown(&community.name), community.id),
+            ));
+            lines.push((
+                "charter",
+                format!("{}{fork}, expires {}", community.charter, community.expires),
+            ));
+            lines.push(("members", community.members.to_string()));
+        }
+    }
+    let store = &status.store;
+    lines.extend([
+        ("records", store.records.to_string()),
+        ("awaited", store.awaited.to_string()),
+        ("position", store.position.to_string()),
+        (
+            "disk",
+            format!(
+                "log {}, index {}",
+                bytes(store.log_bytes),
+                bytes(store.index_bytes)
+            ),
+        ),
+        ("peers", status.peers.len().to_string()),
+    ]);
+    facts(&lines)
+}
+
+fn row(peer: &PeerStatus) -> [String; 5] {
+    let member = peer
+        .member
+        .as_ref()
+        .map_or_else(|| shown(&peer.peer_id), ToString::to_string);
+    let healed = peer
+        .last_healed
+        .map_or_else(|| "never".to_owned(), |at| at.to_string());
+    [
+        member,
+        bytes(peer.bytes_in),
+        bytes(peer.bytes_out),
+        healed,
+        shown(&peer.address),
+    ]
+}

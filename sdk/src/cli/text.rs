@@ -1,0 +1,84 @@
+//! Text for people: aligned tables, and others' words made harmless for a terminal.
+
+/// Text of others as a terminal may show it: control characters and those that turn the direction
+/// of text are written out.
+pub(super) fn shown(text: &str) -> String {
+    let drives = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if drives(c) {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
+/// As [`shown`], cut to `most` characters.
+pub(super) fn short(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        None => shown(text),
+        Some((end, _)) => shown(text.get(..end).unwrap_or_default()) + "…",
+    }
+}
+
+/// Rows in columns that are as wide as their widest cell. The last column is not padded.
+pub(super) fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
+    let mut widths = heads.map(|head| head.chars().count());
+    for row in rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(cell.chars().count());
+        }
+    }
+    let mut text = String::new();
+    let mut line = |cells: [&str; N]| {
+        let mut row = String::new();
+        for (cell, width) in cells.into_iter().zip(widths) {
+            row.push_str(&format!("{cell:<width$}  "));
+        }
+        text.push_str(row.trim_end());
+        text.push('\n');
+    };
+    line(heads);
+    for row in rows {
+        line(row.each_ref().map(String::as_str));
+    }
+    text
+}
+
+/// Lines of a name and a value.
+pub(super) fn facts(facts: &[(&str, String)]) -> String {
+    let width = facts
+        .iter()
+        .map(|(name, _)| name.chars().count())
+        .max()
+        .unwrap_or(0);
+    let lines = facts
+        .iter()
+        .map(|(name, value)| format!("{name:<width$}  {value}\n"));
+    lines.collect()
+}
+
+/// A number of bytes in the unit in which it reads best.
+pub(super) fn bytes(count: u64) -> String {
+    let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+    match units.into_iter().find(|(_, shift)| count >> shift > 0) {
+        Some((unit, shift)) => {
+            let tenths = (count >> (shift - 10)) * 10 / 1_024;
+            format!("{}.{} {unit}", tenths / 10, tenths % 10)
+        }
+        None => format!("{count} B"),
+    }
+}
+
+/// A word with a number before it: `1 record`, `2 records`.
+pub(super) fn counted(count: usize, word: &str) -> String {
+    match count {
+        1 => format!("1 {word}"),
+        count => format!("{count} {word}s"),
+    }
+}

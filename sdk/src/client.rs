@@ -1,0 +1,327 @@
+//! A client of one node's API: a method a route, typed answers, everything bounded.
+
+use std::fmt;
+use std::io::Read;
+use std::path::Path;
+use std::time::Duration;
+
+use hanse_protocol::identity::{Handle, RecordId};
+use hanse_protocol::local;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Method, Response, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::draft::Draft;
+use crate::error::SdkError;
+
+/// Where a node's API listens unless its settings say otherwise.
+pub const DEFAULT_API: &str = "http://127.0.0.1:7474";
+
+/// Largest answer, bytes: a full page of the largest objects is refused rather than held.
+const ANSWER: usize = 256 << 20;
+
+/// Largest problem, bytes.
+const PROBLEM: usize = 64 << 10;
+
+/// Largest token file, bytes.
+const TOKEN_FILE: u64 = 1 << 10;
+
+/// How long a connection on this machine may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// How long an answer may take that only looks.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// How long an answer may take that waits for a commit, behind whatever else is being written.
+const CHANGE: Duration = Duration::from_secs(300);
+
+/// When to come back if a busy node does not say.
+const COME_BACK: Duration = Duration::from_secs(1);
+
+/// A client of one node. Cheap to clone; clones share their connections.
+#[derive(Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    api: Url,
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Client")
+            .field("api", &self.api.as_str())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Client {
+    /// A client of the API at `api`, such as [`DEFAULT_API`], that bears `token`. Connects to that
+    /// address only: no proxy of the environment, no redirect.
+    ///
+    /// # Errors
+    /// [`SdkError::Api`], [`SdkError::Token`], [`SdkError::Setup`].
+    pub fn new(api: &str, token: &str) -> Result<Self, SdkError> {
+        let mut bearer = token
+            .strip_prefix("hanse_")
+            .filter(|rest| rest.len() == 43)
+            .and_then(|_| HeaderValue::try_from(format!("Bearer {token}")).ok())
+            .ok_or(SdkError::Token)?;
+        bearer.set_sensitive(true);
+        let http = reqwest::Client::builder()
+            .default_headers(HeaderMap::from_iter([(AUTHORIZATION, bearer)]))
+            .user_agent(concat!("hanse-sdk/", env!("CARGO_PKG_VERSION")))
+            .connect_timeout(CONNECT)
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(SdkError::Setup)?;
+        Ok(Self {
+            http,
+            api: address(api)?,
+        })
+    }
+
+    /// As [`Client::new`], with the token in a file.
+    ///
+    /// # Errors
+    /// [`SdkError::TokenFile`], and those of [`Client::new`].
+    pub fn from_files(api: &str, token_file: &Path) -> Result<Self, SdkError> {
+        let mut text = String::new();
+        std::fs::File::open(token_file)
+            .and_then(|file| file.take(TOKEN_FILE).read_to_string(&mut text))
+            .map_err(|source| SdkError::TokenFile {
+                path: token_file.to_owned(),
+                source,
+            })?;
+        Self::new(api, text.trim())
+    }
+
+    /// The API's address.
+    pub fn api(&self) -> &str {
+        self.api.as_str().trim_end_matches('/')
+    }
+
+    /// Publishes a draft; answers after the commit. For any amount of input see
+    /// [`publish_all`](crate::publish::publish_all).
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn publish(&self, draft: Draft) -> Result<local::PublishReply, SdkError> {
+        self.publish_request(&draft.into_request()).await
+    }
+
+    /// Publishes a request as the API takes it; answers after the commit.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn publish_request(
+        &self,
+        request: &local::PublishRequest,
+    ) -> Result<local::PublishReply, SdkError> {
+        self.post(&["records"], request, CHANGE).await
+    }
+
+    /// Which objects hold this value?
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn search(&self, request: &local::SearchRequest) -> Result<local::SearchReply, SdkError> {
+        self.post(&["search"], request, LOOK).await
+    }
+
+    /// Records in the order they became complete here, after a position.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn records(
+        &self,
+        after: u64,
+        limit: usize,
+        objects: bool,
+    ) -> Result<local::RecordPage, SdkError> {
+        let mut url = self.route(&["records"]);
+        url.query_pairs_mut()
+            .append_pair("after", &after.to_string())
+            .append_pair("limit", &limit.to_string())
+            .append_pair("objects", if objects { "true" } else { "false" });
+        self.send(Method::GET, url, None, LOOK).await
+    }
+
+    /// One record.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn record(&self, id: &RecordId) -> Result<local::RecordView, SdkError> {
+        self.send(Method::GET, self.route(&["records", &id.to_string()]), None, LOOK)
+            .await
+    }
+
+    /// The versions of a STIX object, newest first.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn object(&self, id: &str) -> Result<local::ObjectReply, SdkError> {
+        self.send(Method::GET, self.route(&["objects", id]), None, LOOK)
+            .await
+    }
+
+    /// The members of the community.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn members(&self) -> Result<local::MembersReply, SdkError> {
+        self.send(Method::GET, self.route(&["members"]), None, LOOK).await
+    }
+
+    /// Health and numbers of the node.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn status(&self) -> Result<local::StatusReply, SdkError> {
+        self.send(Method::GET, self.route(&["status"]), None, LOOK).await
+    }
+
+    /// Writes the node's request to join a community.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn request(&self) -> Result<local::RequestReply, SdkError> {
+        self.send(Method::POST, self.route(&["request"]), None, CHANGE)
+            .await
+    }
+
+    /// Founds a community.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn found(&self, request: &local::FoundRequest) -> Result<local::Founded, SdkError> {
+        self.post(&["community"], request, CHANGE).await
+    }
+
+    /// Admits who wrote a request.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn admit(&self, request: &local::AdmitRequest) -> Result<local::Admission, SdkError> {
+        self.post(&["members"], request, CHANGE).await
+    }
+
+    /// Expels a member.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn expel(&self, member: &Handle) -> Result<local::CharterReply, SdkError> {
+        let url = self.route(&["members", member.as_str()]);
+        self.send(Method::DELETE, url, None, CHANGE).await
+    }
+
+    /// Joins the community of an invite.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn join(&self, request: &local::JoinRequest) -> Result<local::CharterReply, SdkError> {
+        self.post(&["join"], request, CHANGE).await
+    }
+
+    fn route(&self, segments: &[&str]) -> Url {
+        let mut url = self.api.clone();
+        // An http address always takes segments; each is escaped, and one of dots is left out.
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().push("v1").extend(segments);
+        }
+        url
+    }
+
+    async fn post<T: DeserializeOwned>(
+        &self,
+        segments: &[&str],
+        body: &impl Serialize,
+        patience: Duration,
+    ) -> Result<T, SdkError> {
+        let body = serde_json::to_vec(body).map_err(SdkError::Request)?;
+        self.send(Method::POST, self.route(segments), Some(body), patience)
+            .await
+    }
+
+    async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<Vec<u8>>,
+        patience: Duration,
+    ) -> Result<T, SdkError> {
+        let mut request = self.http.request(method, url).timeout(patience);
+        if let Some(body) = body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body);
+        }
+        let response = request.send().await.map_err(|error| self.transport(error))?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(self.refusal(response).await);
+        }
+        let bytes = self.bounded(response, ANSWER).await?;
+        serde_json::from_slice(&bytes).map_err(|source| SdkError::Answer {
+            api: self.api().to_owned(),
+            status: status.as_u16(),
+            source: Some(source),
+        })
+    }
+
+    async fn refusal(&self, response: Response) -> SdkError {
+        let status = response.status().as_u16();
+        let after = response.headers().get(RETRY_AFTER);
+        let after = after
+            .and_then(|value| value.to_str().ok()?.parse().ok())
+            .map(Duration::from_secs);
+        let bytes = match self.bounded(response, PROBLEM).await {
+            Ok(bytes) => bytes,
+            Err(error) => return error,
+        };
+        match serde_json::from_slice::<local::Problem>(&bytes) {
+            Ok(problem) if status == 503 => SdkError::Busy {
+                problem,
+                after: after.unwrap_or(COME_BACK),
+            },
+            Ok(problem) => SdkError::Problem(problem),
+            Err(_) => SdkError::Answer {
+                api: self.api().to_owned(),
+                status,
+                source: None,
+            },
+        }
+    }
+
+    async fn bounded(&self, mut response: Response, limit: usize) -> Result<Vec<u8>, SdkError> {
+        let mut bytes = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(|error| self.transport(error))? {
+            if bytes.len() + chunk.len() > limit {
+                return Err(SdkError::TooLarge { limit });
+            }
+            bytes.extend_from_slice(&chunk);
+        }
+        Ok(bytes)
+    }
+
+    fn transport(&self, error: reqwest::Error) -> SdkError {
+        let api = self.api().to_owned();
+        // The address in the error would only repeat ours, and can hold a value searched for.
+        let source = error.without_url();
+        if source.is_connect() {
+            SdkError::Unreachable { api, source }
+        } else {
+            SdkError::Broken { api, source }
+        }
+    }
+}
+
+fn address(text: &str) -> Result<Url, SdkError> {
+    let refused = || SdkError::Api(text.chars().take(80).flat_map(char::escape_debug).collect());
+    let url: Url = text.parse().map_err(|_| refused())?;
+    let plain = url.scheme() == "http"
+        && url.has_host()
+        && url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if plain { Ok(url) } else { Err(refused()) }
+}
