@@ -31,7 +31,6 @@ use crate::node::Node;
 pub struct Candidate {
     /// Profile and secret keys.
     pub member: Arc<Member>,
-    _folder: TempDir,
 }
 
 impl Candidate {
@@ -49,10 +48,7 @@ impl Candidate {
         hanse_node::command::init::init(&dir, &profile).expect("a folder with keys is made");
         let settings = Settings::load(&dir).expect("its settings are read");
         let (_, member) = daemon::open_member(&dir, &settings).expect("its keys are read");
-        Self {
-            member,
-            _folder: folder,
-        }
+        Self { member }
     }
 
     /// Its request to join, with the text of the fingerprint.
@@ -71,13 +67,13 @@ impl Candidate {
     }
 
     /// Is admitted by a steward who knows no better.
-    pub async fn admitted_by(self, steward: &Node) -> Evil {
+    pub async fn admitted_by(&self, steward: &Node) -> Evil {
         let (file, fingerprint) = self.request();
         let admission = steward.api().admit(&file, &fingerprint).await;
         let admission = admission.expect("the steward admits");
         let (_, charters) = Invite::read(&admission.invite).expect("the invite holds");
         Evil {
-            member: self.member,
+            member: Arc::clone(&self.member),
             charters,
         }
     }

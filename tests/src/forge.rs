@@ -35,10 +35,15 @@ pub fn frame(records: Vec<Carried>) -> Vec<u8> {
 
 /// A frame of one record with its body.
 pub fn frame_of(header: &[u8], body: &[u8]) -> Vec<u8> {
-    frame(vec![Carried {
-        header: header.to_vec(),
+    frame(vec![carried(header.to_vec(), body)])
+}
+
+/// A header with a body beside it.
+pub fn carried(header: Vec<u8>, body: &[u8]) -> Carried {
+    Carried {
+        header,
         body: Some(body.to_vec()),
-    }])
+    }
 }
 
 /// The id that a header has, whatever its signature.
@@ -74,10 +79,7 @@ impl Evil {
     /// A true first record of its own with one object.
     pub fn true_record(&self, object: &str) -> Carried {
         let body = open_body(&[object]);
-        Carried {
-            header: self.signs(&self.header(1, None, &body)),
-            body: Some(body),
-        }
+        carried(self.signs(&self.header(1, None, &body)), &body)
     }
 
     /// The sealing key of a member.
