@@ -24,6 +24,8 @@ mod membership;
 mod publish;
 mod receive;
 mod recent;
+#[cfg(test)]
+mod tests;
 mod worker;
 
 pub use derive::{BrokenCharters, Deriver};

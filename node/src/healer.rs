@@ -153,6 +153,10 @@ impl Healer {
                 Err(error) => {
                     tracing::info!(peer = %peer, %error, "healing stopped early");
                     healer.metrics.healed("failed");
+                    // A half-open link is noticed by nobody else: nothing else waits for an answer.
+                    if error.is_silence() {
+                        let _ = healer.mesh.redial(peer).await;
+                    }
                 }
             }
             peer

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::frame::Frame;
 use hanse_protocol::identity::NodeId;
-use hanse_protocol::presence::{Presence, PresenceError};
+use hanse_protocol::presence::{Head, Presence, PresenceError};
 use hanse_protocol::timestamp::Timestamp;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -24,6 +24,9 @@ const EVERY: Duration = Duration::from_secs(60);
 
 /// How long its word counts.
 const LIFE: Duration = Duration::from_secs(15 * 60);
+
+/// How long a steward's head counts.
+const HEAD_LIFE: Duration = Duration::from_secs(7 * 24 * 3_600);
 
 /// The newest word of a node: when it was said, and its addresses.
 type Heard = (Timestamp, Vec<String>);
@@ -101,7 +104,19 @@ impl AddressBook {
     }
 }
 
-/// Tells of this node, at once and every minute.
+/// A steward's word on which charter is the newest.
+fn head(charters: &CharterChain, member: &Member, at: Timestamp) -> Vec<u8> {
+    let head = Head {
+        steward: member.profile.handle.clone(),
+        version: charters.charter().version,
+        hash: charters.newest().hash(),
+        at,
+        expires: at.after(HEAD_LIFE),
+    };
+    head.sign(charters.community(), &member.signing)
+}
+
+/// Tells of this node, and as a steward of the newest charter, at once and every minute.
 pub async fn tell(
     exchange: Exchange,
     store: Reader,
@@ -136,5 +151,9 @@ pub async fn tell(
         let frame = Frame::Presence(presence.sign(charters.community(), &member.node));
         // Nobody listening now is no harm: the next word follows in a minute.
         drop(mesh.publish(frame.encode()).await);
+        if charters.charter().stewards.contains(&member.profile.handle) {
+            let head = head(charters, &member, at);
+            drop(mesh.publish(Frame::Head(head).encode()).await);
+        }
     }
 }

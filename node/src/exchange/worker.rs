@@ -68,6 +68,8 @@ pub(super) struct Worker {
     pub(super) tails: std::collections::HashMap<(Handle, u16, u32), (RecordId, Timestamp)>,
     pub(super) batch: Batch,
     nudges: mpsc::Sender<Nudge>,
+    /// Nudges that wait for the commit.
+    later: Vec<Nudge>,
     standing: watch::Sender<Arc<Standing>>,
     position: watch::Sender<Position>,
 }
@@ -128,6 +130,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         tails: std::collections::HashMap::new(),
         batch: Batch::default(),
         nudges,
+        later: Vec::new(),
         standing,
         position,
     };
@@ -267,6 +270,7 @@ impl Worker {
     /// Makes the batch durable, then tells everybody.
     fn commit(&mut self) -> Result<(), Arc<StoreError>> {
         if self.batch.is_empty() {
+            self.send_nudges();
             return Ok(());
         }
         let (entries, told) = self.batch.take();
@@ -284,6 +288,7 @@ impl Worker {
                     self.position.send_replace(*newest);
                 }
                 told.into_iter().for_each(|tell| tell(Ok(&positions)));
+                self.send_nudges();
                 self.maintain()
             }
             Err(error) => {
@@ -304,9 +309,16 @@ impl Worker {
         self.batch.push(Entry::Audit(line), None);
     }
 
-    pub(super) fn nudge(&self, nudge: Nudge) {
-        if self.nudges.try_send(nudge).is_err() {
-            self.metrics.nudge_dropped();
+    /// Says what others should do, once what this batch holds is durable: they may look for it.
+    pub(super) fn nudge(&mut self, nudge: Nudge) {
+        self.later.push(nudge);
+    }
+
+    fn send_nudges(&mut self) {
+        for nudge in self.later.drain(..) {
+            if self.nudges.try_send(nudge).is_err() {
+                self.metrics.nudge_dropped();
+            }
         }
     }
 

@@ -41,6 +41,16 @@ pub(super) enum AskError {
     Redial,
 }
 
+impl AskError {
+    /// Whether the link itself may be dead: the other end took it up and then said nothing.
+    pub(super) fn is_silence(&self) -> bool {
+        matches!(
+            self,
+            Self::Talk(TalkError::TooSlow) | Self::Mesh(MeshError::Timeout(_))
+        )
+    }
+}
+
 impl Healer {
     /// One conversation with one peer. `grace` is given to gossip before what is missing is fetched.
     pub(super) async fn ask(&self, peer: NodeId, grace: Duration) -> Result<(), AskError> {

@@ -39,6 +39,7 @@ pub struct ObjectFacts {
 
 /// Works out facts from entries when the log is replayed. Entries come in their order in the log,
 /// so charters come before the records made under them and an implementation may learn from them.
+/// When an index turns out to be unusable half way, all are shown again from the first.
 pub trait Derive {
     /// The facts of `entry`. `header` is given with a [`Entry::Body`]: the record it belongs to.
     /// `None` for entries that have none (charters, audit lines, notes) and for records that

@@ -273,3 +273,11 @@ fn a_commit_over_a_frames_bound_is_cut_between_entries() {
     assert!(found == entries);
     assert_eq!(store.reader().audit_head().unwrap().lines, 1);
 }
+
+#[test]
+fn the_writer_may_move_to_its_thread_and_readers_anywhere() {
+    fn moves<T: Send + 'static>() {}
+    fn shared<T: Clone + Send + Sync + 'static>() {}
+    moves::<Store>();
+    shared::<crate::store::Reader>();
+}
