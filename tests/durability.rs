@@ -311,3 +311,115 @@ async fn what_rots_in_the_log_is_named_and_comes_back_from_a_peer() {
     }
     assert!(came_back > 0, "no record lay where the log was damaged");
 }
+
+#[tokio::test]
+async fn membership_is_as_durable_as_records() {
+    let mut city = Node::init(hansed!(), "port-city");
+    let mut utility = Node::init(hansed!(), "acme-water");
+    for node in [&mut city, &mut utility] {
+        node.start().await;
+    }
+    // The answer to each step is the last thing that each node does.
+    let founded = city
+        .api()
+        .found("Port City League")
+        .await
+        .ok()
+        .expect("it is founded");
+    city.kill();
+    city.start().await;
+    assert_eq!(city.api().status().await.community.unwrap().id, founded.community);
+    let request = utility.api().request().await;
+    let admission = city
+        .api()
+        .admit(&request.file, &request.fingerprint)
+        .await
+        .unwrap();
+    city.kill();
+    utility
+        .api()
+        .join(&admission.invite, &admission.fingerprint)
+        .await
+        .unwrap();
+    utility.kill();
+    for node in [&mut city, &mut utility] {
+        node.start().await;
+    }
+    let object = address("203.0.113.38", None);
+    let id = utility.api().publish_one(&object, &Terms::default()).await;
+    assert_eq!(texts(&has(&city, &id).await), [object]);
+    city.api().expel("acme-water").await.unwrap();
+    city.kill();
+    city.start().await;
+    let members = city.api().members().await.unwrap();
+    assert_eq!((members.charter, members.members[0].ended), (3, true));
+}
+
+#[tokio::test]
+async fn a_folder_has_one_daemon_at_a_time() {
+    let league = League::of(hansed!(), &["port-city"]).await;
+    let node = league.steward();
+    for command in [["serve"], ["reindex"], ["check"]] {
+        let output = node.hansed(&command);
+        assert_eq!(output.status.code(), Some(1), "{command:?}: {}", said(&output));
+        assert!(said(&output).contains("in use"), "{command:?}: {}", said(&output));
+    }
+    node.api()
+        .publish_one(&address("203.0.113.39", None), &Terms::default())
+        .await;
+}
+
+/// Every byte below a folder, file by file.
+fn files(folder: &std::path::Path) -> Vec<(PathBuf, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in std::fs::read_dir(folder).expect("a folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            let bytes = std::fs::read(&path).expect("a file");
+            found.push((path, bytes));
+        }
+    }
+    found
+}
+
+#[tokio::test]
+async fn who_takes_the_disk_reads_nothing_and_other_users_see_no_file() {
+    let mut league = League::of(hansed!(), &["port-city", "acme-water"]).await;
+    let object = address("203.0.113.39", Some(hanse_protocol::tlp::Tlp::Amber));
+    let id = league
+        .node("acme-water")
+        .api()
+        .publish_one(&object, &Terms::default())
+        .await;
+    has(league.node("port-city"), &id).await;
+    let metrics = league.node("port-city").api().metrics_text().await;
+    let node = league.node_mut("port-city");
+    node.stop().await;
+    let spoken = [
+        "203.0.113.39",
+        "x_ticket",
+        "indicator--",
+        "acme-water",
+        "Port City League",
+    ];
+    for word in spoken {
+        assert!(!metrics.contains(word), "`{word}` is in the metrics");
+    }
+    for (path, bytes) in files(&node.folder().join("store")) {
+        for word in spoken {
+            let plain = bytes.windows(word.len()).any(|window| window == word.as_bytes());
+            assert!(!plain, "`{word}` is plain in {}", path.display());
+        }
+    }
+    use std::os::unix::fs::PermissionsExt;
+    let mode = |path: PathBuf| std::fs::metadata(path).unwrap().permissions().mode() & 0o077;
+    assert_eq!(mode(node.folder()), 0);
+    for (path, _) in files(&node.folder().join("keys"))
+        .into_iter()
+        .chain(files(&node.folder().join("tokens")))
+    {
+        assert_eq!(mode(path.clone()), 0, "{}", path.display());
+    }
+}

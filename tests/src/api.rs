@@ -256,14 +256,16 @@ impl Api {
             .await
     }
 
+    /// The node's numbers as it writes them.
+    pub async fn metrics_text(&self) -> String {
+        let answer = self.http.get(format!("{}/metrics", self.base)).send().await;
+        let text = answer.expect("metrics are answered").text().await;
+        text.expect("metrics are text")
+    }
+
     /// The node's numbers, by metric line without its value.
     pub async fn metrics(&self) -> Metrics {
-        let answer = self.http.get(format!("{}/metrics", self.base)).send().await;
-        let text = answer
-            .expect("metrics are answered")
-            .text()
-            .await
-            .expect("metrics are text");
+        let text = self.metrics_text().await;
         let line = |line: &str| {
             let (name, value) = line.rsplit_once(' ')?;
             Some((name.to_owned(), value.parse().ok()?))

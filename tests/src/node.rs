@@ -246,12 +246,21 @@ impl Drop for Node {
             drop(running.child.kill());
             drop(running.child.wait());
         }
+        let panicked = self.messages().contains("panicked at");
         if std::thread::panicking() {
             let messages = self.messages();
             let lines: Vec<&str> = messages.lines().collect();
             let last = lines.len().saturating_sub(120);
             eprintln!("---- the last messages of {} ----", self.handle);
             lines[last..].iter().for_each(|line| eprintln!("{line}"));
+        } else {
+            // Whatever the story was about: no input may make a daemon panic.
+            assert!(
+                !panicked,
+                "the daemon of {} panicked:\n{}",
+                self.handle,
+                self.messages()
+            );
         }
     }
 }
