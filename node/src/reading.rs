@@ -24,6 +24,9 @@ use crate::store::{Reader, StoreError, StoredRecord};
 /// Most bytes of log read for one page.
 const PAGE_BYTES: usize = 4 << 20;
 
+/// Most places of a value that one search looks at.
+const HITS: usize = 16 * local::PAGE;
+
 /// Size at which an answer is closed, bytes of objects.
 const ANSWER_BYTES: usize = 8 << 20;
 
@@ -101,21 +104,35 @@ impl Reading {
     ) -> Result<local::SearchReply, ReadingError> {
         let limit = request.limit.unwrap_or(local::PAGE).clamp(1, local::PAGE);
         let value = request.value.trim();
+        let mut looked_at = limit + 1;
+        loop {
+            let (hits, all) = self.hits(value, looked_at)?;
+            let (mut matches, cut) = self.matches(&hits, ceiling)?;
+            // What is above the ceiling neither counts nor crowds out what is below it, and so leaves
+            // no trace: more is looked at until the limit is full.
+            if all || cut || matches.len() > limit || looked_at >= HITS {
+                let more = cut || matches.len() > limit;
+                matches.truncate(limit);
+                return Ok(local::SearchReply { matches, more });
+            }
+            looked_at = looked_at.saturating_mul(4).min(HITS);
+        }
+    }
+
+    /// The newest places where a value is, at most `limit`; and whether that is all of them.
+    fn hits(&self, value: &str, limit: usize) -> Result<(Vec<(Position, u16)>, bool), ReadingError> {
         let mut hits = if is_stix_id(value) {
-            let hits = self.store.by_object(value, limit + 1)?;
+            let hits = self.store.by_object(value, limit)?;
             hits.into_iter().map(|hit| (hit.position, hit.object)).collect()
         } else {
-            self.observed(value, limit + 1)?
+            self.observed(value, limit)?
         };
+        // Several keys may be looked up, each with its own limit: fewer hits than one limit are all.
+        let all = hits.len() < limit;
         hits.sort_by(|a, b| b.cmp(a));
         hits.dedup();
-        let more = hits.len() > limit;
         hits.truncate(limit);
-        let (matches, cut) = self.matches(&hits, ceiling)?;
-        Ok(local::SearchReply {
-            matches,
-            more: more || cut,
-        })
+        Ok((hits, all))
     }
 
     /// Where objects hold an observable; for an address, also where they hold a network around it.

@@ -34,7 +34,12 @@ impl Shared {
     pub(super) fn has_gap_before(&self, author: &Handle, lane: u16, epoch: u32, seq: u64) -> bool {
         let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
         let runs = held.0.get(&(author.clone(), lane, epoch));
-        seq > 1 && runs.is_none_or(|runs| !runs.iter().any(|(first, last)| *first == 1 && *last + 1 >= seq))
+        seq > 1
+            && runs.is_none_or(|runs| {
+                !runs
+                    .iter()
+                    .any(|(first, last)| *first == 1 && last.saturating_add(1) >= seq)
+            })
     }
 
     /// All runs, at most [`RANGES`].
@@ -74,7 +79,10 @@ impl Shared {
                     ..theirs.clone()
                 });
             }
-            next = next.max(last.saturating_add(1));
+            let Some(after) = last.checked_add(1) else {
+                return lacking;
+            };
+            next = next.max(after);
         }
         if next <= theirs.last {
             lacking.push(Run {
@@ -112,6 +120,15 @@ mod tests {
             first,
             last,
         }
+    }
+
+    #[test]
+    fn the_last_number_of_all_is_held_like_any_other() {
+        let held = Shared::default();
+        held.insert(&"acme-water".parse().unwrap(), 0, 0, u64::MAX);
+        assert_eq!(held.lacking(&run(u64::MAX, u64::MAX)), []);
+        assert_eq!(held.lacking(&run(7, u64::MAX)), [run(7, u64::MAX - 1)]);
+        assert!(held.has_gap_before(&"acme-water".parse().unwrap(), 0, 0, u64::MAX));
     }
 
     proptest! {

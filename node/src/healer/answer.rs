@@ -101,7 +101,7 @@ fn page(
     let after = found
         .last()
         .filter(|_| found.len() == PAGE)
-        .map(|link| link.seq + 1);
+        .and_then(|link| link.seq.checked_add(1));
     let mut page = Vec::new();
     for ChainLink { seq, id, .. } in found {
         if seq > run.last {

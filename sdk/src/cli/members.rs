@@ -11,8 +11,8 @@ use crate::client::Client;
 /// List the members of the community
 ///
 /// With --json: {"community","name","charter","members":[{"handle","name","kind","sector","country",
-/// "admitted","steward","ended","own","connected","records"}]} with instants in milliseconds since
-/// 1970; `connected` counts a member's nodes that are connected to this one now.
+/// "admitted","steward","ended","own","connected","records"}]} with instants in RFC 3339;
+/// `connected` counts a member's nodes that are connected to this one now.
 #[derive(Args)]
 pub(super) struct Members {}
 

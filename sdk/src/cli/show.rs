@@ -16,7 +16,7 @@ use crate::client::Client;
 ///
 /// With --json a record: {"id","position","author","lane","epoch","seq","charter","created",
 /// "expires","kind","replaces","body_bytes","state","objects":[{"tlp","object"}]} with instants in
-/// milliseconds since 1970; an object: {"versions":[{"record","author","tlp","object"}]}.
+/// RFC 3339; an object: {"versions":[{"record","author","tlp","object"}]}.
 /// The exit code is 1 if it is not held here, or not for this token.
 #[derive(Args)]
 #[command(after_long_help = "Examples:

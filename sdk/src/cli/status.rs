@@ -13,7 +13,7 @@ use crate::client::Client;
 /// With --json: {"agent","member","peer_id","started","community":{"id","name","charter",
 /// "charter_hash","expires","members","fork"} or null,"store":{"position","records","awaited",
 /// "log_bytes","index_bytes"},"peers":[{"member","peer_id","address","bytes_in","bytes_out",
-/// "last_healed"}],"listening":[…]} with instants in milliseconds since 1970.
+/// "last_healed"}],"listening":[…]} with instants in RFC 3339.
 #[derive(Args)]
 pub(super) struct Status {}
 
