@@ -132,6 +132,7 @@ pub fn store_folder(folder: &Path) -> PathBuf {
 pub fn store_settings(settings: &Settings) -> StoreSettings {
     let engine = match settings.store.engine {
         crate::settings::Engine::Fjall => store::index::Engine::Fjall,
+        crate::settings::Engine::Sled => store::index::Engine::Sled,
         crate::settings::Engine::Memory => store::index::Engine::Memory,
     };
     StoreSettings {

@@ -102,6 +102,8 @@ pub struct Store {
 pub enum Engine {
     /// An LSM tree on disk.
     Fjall,
+    /// A tree of log-structured pages on disk.
+    Sled,
     /// Nothing on disk: for tests and simulation, never from a settings file.
     Memory,
 }

@@ -158,7 +158,7 @@ impl WrittenMesh {
 impl WrittenStore {
     fn check(self) -> Result<Store, SettingsError> {
         match self.engine {
-            Engine::Fjall => Ok(Store { engine: self.engine }),
+            Engine::Fjall | Engine::Sled => Ok(Store { engine: self.engine }),
             Engine::Memory => Err(refused("store.engine", "`memory` keeps nothing: it is for tests")),
         }
     }
