@@ -64,6 +64,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_example() {
             ("HANSED__STORE__ENGINE", "sled"),
             ("HANSED__MEMBER__SECTOR", "42"),
             ("UNRELATED", "x"),
+            ("HANSED_PASSPHRASE", "no setting"),
         ]),
     )
     .unwrap();
@@ -100,6 +101,12 @@ fn what_is_wrong_is_named_with_where_it_stands() {
         ("HANSED__API__LISTEN", "0.0.0.0:7474", "no loopback address"),
         ("HANSED__STORE__ENGINE", "memory", "for tests"),
         ("HANSED__HEALING__EVERY", "30", "no span of time"),
+        (
+            "HANSED__KEYS__PASSPHRASE",
+            "correct horse",
+            "names no place of a secret",
+        ),
+        ("HANSED__KEYS__CREDENTIAL", "../etc/x", "no plain file name"),
         ("HANSED__MEMBER__KIND", "guild", "no kind of member"),
         ("HANSED__MEMBER__COUNTRY", "Germany", "two capital letters"),
         ("HANSED__MESH__LISTEN", "localhost:1", "no multiaddress"),
