@@ -2,8 +2,9 @@
 //! the store is opened again. Nothing acknowledged is missing, no commit is there in part, and it
 //! opens every time.
 //!
-//! 25 rounds an engine by default, some 10 s; `HANSE_KILLS=1000` sets another number. The child is
-//! this very test binary, told by `HANSE_KILLED_STORE` what to open.
+//! 25 rounds an engine by default, under 10 s. `HANSE_KILLS=150` sets another number of rounds; they
+//! get slower as the store grows, so that those take some four minutes unoptimised. The child is this
+//! very test binary, told by `HANSE_KILLED_STORE` what to open.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::Path;
