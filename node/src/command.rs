@@ -12,6 +12,7 @@ use hanse_protocol::local::Role;
 use hanse_protocol::tlp::Tlp;
 use tokio_util::sync::CancellationToken;
 
+use crate::keystore::Source;
 use crate::settings::Settings;
 use crate::tokens::Tokens;
 use crate::{clock, daemon, logging};
@@ -19,6 +20,7 @@ use crate::{clock, daemon, logging};
 mod check;
 pub mod init;
 mod reindex;
+mod rekey;
 
 /// The Hanse node: exchanges signed and sealed STIX with the members of its community.
 ///
@@ -58,6 +60,14 @@ enum Command {
     Check,
     /// Make the index anew from the log.
     Reindex,
+    /// Wrap the master key anew, as the section `keys` of the settings now says. Broken off at any
+    /// moment, the key opens as before or as asked.
+    Rekey {
+        /// Where the present passphrase or credential is: file:PATH, env:NAME or credential:NAME.
+        /// Not needed for a key in a bare file.
+        #[arg(long, value_name = "SOURCE")]
+        old: Option<Source>,
+    },
     /// Tokens of the local API.
     #[command(subcommand)]
     Token(TokenCommand),
@@ -145,6 +155,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve { until_stdin_closes } => serve(&dir, until_stdin_closes),
         Command::Check => check::run(&dir),
         Command::Reindex => reindex::run(&dir),
+        Command::Rekey { old } => rekey::run(&dir, old.as_ref()),
         Command::Token(command) => token(&dir, command),
     };
     match done {

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::api;
 use crate::exchange::{self, Deriver, Exchange, Nudge};
 use crate::healer::{HealedAt, Healer};
-use crate::keystore::{Keystore, KeystoreError};
+use crate::keystore::{Keystore, KeystoreError, Source, Wrapping};
 use crate::member::{Member, MemberError};
 use crate::mesh::{self, MeshError, MeshHandle, MeshSettings};
 use crate::metrics::Metrics;
@@ -22,7 +22,7 @@ use crate::presence::{self, AddressBook};
 use crate::reading::Reading;
 use crate::receiver::{Links, Receiver};
 use crate::sender::Sender;
-use crate::settings::{Settings, SettingsError};
+use crate::settings::{Master, Settings, SettingsError};
 use crate::store::{self, Opening, Reader, Rebuilt, Store, StoreError, StoreSettings};
 use crate::tokens::{TokenError, Tokens};
 
@@ -88,9 +88,22 @@ pub struct Opened {
 /// # Errors
 /// [`DaemonError::Keystore`], [`DaemonError::Member`].
 pub fn open_member(folder: &Path, settings: &Settings) -> Result<(Keystore, Arc<Member>), DaemonError> {
-    let keystore = Keystore::open(&keys_folder(folder))?;
+    let keystore = Keystore::open_under(&keys_folder(folder), &wrapping(folder, settings)?)?;
     let member = Member::open(settings.member.clone(), &keystore)?;
     Ok((keystore, Arc::new(member)))
+}
+
+/// What the settings say that the master key of a node's folder is wrapped under.
+///
+/// # Errors
+/// What keeps the passphrase or credential from being read.
+pub fn wrapping(folder: &Path, settings: &Settings) -> Result<Wrapping, KeystoreError> {
+    let keys = &settings.keys;
+    Ok(match keys.master {
+        Master::File => Wrapping::Bare,
+        Master::Passphrase => Wrapping::Passphrase(keys.passphrase.passphrase(folder)?),
+        Master::Credential => Wrapping::Credential(Source::Credential(keys.credential.clone()).key(folder)?),
+    })
 }
 
 /// Opens the store of a node's folder.
@@ -132,6 +145,7 @@ pub fn store_folder(folder: &Path) -> PathBuf {
 pub fn store_settings(settings: &Settings) -> StoreSettings {
     let engine = match settings.store.engine {
         crate::settings::Engine::Fjall => store::index::Engine::Fjall,
+        crate::settings::Engine::Sled => store::index::Engine::Sled,
         crate::settings::Engine::Memory => store::index::Engine::Memory,
     };
     StoreSettings {

@@ -71,6 +71,9 @@ pub enum ExchangeError {
     /// More work is waiting than may wait.
     #[error("the node is busy")]
     Busy,
+    /// The disk has too little room: nothing was done.
+    #[error("the disk is full: nothing new is taken before there is room again")]
+    Full,
     /// The store did not take it; nothing was acknowledged.
     #[error("the store did not take it")]
     Store(#[source] Arc<StoreError>),
@@ -174,6 +177,32 @@ enum Command {
         kind: String,
         bytes: Vec<u8>,
     },
+}
+
+impl Command {
+    /// Answers that the disk is full, and leaves everything as it is; gives back what is to be
+    /// done all the same. Nobody else is to blame, so what gossip brought is ignored, and healing
+    /// brings it again.
+    fn refuse_for_room(self) -> Option<Self> {
+        fn refuse<T>(reply: Reply<T>) {
+            drop(reply.send(Err(ExchangeError::Full)));
+        }
+        match self {
+            Self::Publish(_, _, reply) => refuse(reply),
+            Self::Request(_, reply) => refuse(reply),
+            Self::Found(_, _, reply) => refuse(reply),
+            Self::Admit(_, _, reply) => refuse(reply),
+            Self::Expel(_, _, reply) => refuse(reply),
+            Self::Join(_, _, reply) => refuse(reply),
+            Self::Frame { verdict, .. } => verdict(Verdict::Ignore),
+            Self::Records { reply, .. } => refuse(reply),
+            Self::Body { reply, .. } => refuse(reply),
+            Self::Charters { reply, .. } => refuse(reply),
+            // A cursor that has moved on: a few bytes, and only after something was committed.
+            note @ Self::Note { .. } => return Some(note),
+        }
+        None
+    }
 }
 
 /// The way to the exchange. Cheap to clone.

@@ -1,9 +1,9 @@
-//! Keys at rest: the master key in a file only its owner may read, sub-keys of it for every
-//! purpose, and small secrets in files sealed under one of them.
+//! Keys at rest: the master key in a file only its owner may read, bare or wrapped, sub-keys of it
+//! for every purpose, and small secrets in files sealed under one of them.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
@@ -11,6 +11,15 @@ use chacha20poly1305::{XChaCha20Poly1305, XNonce};
 use rand::TryRng;
 use rand::rngs::SysRng;
 use zeroize::{Zeroize, Zeroizing};
+
+mod source;
+#[cfg(test)]
+mod tests;
+mod wrapping;
+
+pub(crate) use source::is_credential;
+pub use source::{NoSource, Source};
+pub use wrapping::{CREDENTIAL, Kind, PASSPHRASE, Wrapping};
 
 /// Largest secret that a sealed file holds, bytes: a key is 32, a hybrid private key under 4 KiB.
 pub const SECRET: usize = 64 << 10;
@@ -62,7 +71,7 @@ pub enum KeystoreError {
     /// A master key would have been replaced.
     #[error("`{}` is there already and is never replaced", .0.display())]
     Exists(PathBuf),
-    /// Others than the owner may use the master key.
+    /// Others than the owner may use a file with a secret.
     #[error("`{}` is open to others: chmod 600 {}", .0.display(), .0.display())]
     Permissions(PathBuf),
     /// A key or sealed file of another shape: cut short, or no such file at all.
@@ -79,6 +88,39 @@ pub enum KeystoreError {
     /// The file was sealed under another master key or name, or was changed since.
     #[error("`{}` does not open under this master key: another key's file, renamed or tampered with", .0.display())]
     Unauthentic(PathBuf),
+    /// The master key is not wrapped as was said.
+    #[error("`{}` is of kind `{found}`, but `{asked}` was asked for: see keys.master, and `hansed rekey`", path.display())]
+    Kind {
+        /// The file.
+        path: PathBuf,
+        /// How it is wrapped.
+        found: Kind,
+        /// How it was said to be.
+        asked: Kind,
+    },
+    /// The secret does not open the master key.
+    #[error("this {kind} does not open `{}`", path.display())]
+    WrongSecret {
+        /// The file.
+        path: PathBuf,
+        /// How it is wrapped.
+        kind: Kind,
+    },
+    /// The master key's file has been damaged; no secret opens it.
+    #[error("`{}` is damaged: bring it back from your backup", .0.display())]
+    Damaged(PathBuf),
+    /// A secret too short to wrap a key under.
+    #[error("the {0} is under {1} bytes, too short to guard a key")]
+    Weak(Kind, usize),
+    /// A variable that should hold a secret, or the way to it, is not set.
+    #[error("the variable `{0}` is not set")]
+    NoSecret(String),
+    /// A secret that is empty or over 4 KiB.
+    #[error("the secret at `{0}` is empty or longer than 4 KiB")]
+    SecretSize(String),
+    /// Argon2id refused its parameters or had no memory.
+    #[error("the passphrase cannot be stretched")]
+    Stretching(#[source] argon2::Error),
     /// A name that is no plain file name of the keystore.
     #[error("`{0}` is no name of a key file: lower-case letters, digits, hyphens and inner dots are")]
     Name(String),
@@ -94,11 +136,20 @@ pub enum KeystoreError {
 }
 
 impl Keystore {
-    /// Makes `folder` (0700) with a fresh master key (0600) in it, both on disk before returning.
+    /// As [`Keystore::create_under`], with the bare key in the file.
     ///
     /// # Errors
-    /// [`KeystoreError::Exists`] if there is a master key already.
+    /// Those of [`Keystore::create_under`].
     pub fn create(folder: &Path) -> Result<Self, KeystoreError> {
+        Self::create_under(folder, &Wrapping::Bare)
+    }
+
+    /// Makes `folder` (0700) with a fresh master key (0600) in it, wrapped, both on disk before
+    /// returning.
+    ///
+    /// # Errors
+    /// [`KeystoreError::Exists`] if there is a master key already, [`KeystoreError::Weak`].
+    pub fn create_under(folder: &Path, wrapping: &Wrapping) -> Result<Self, KeystoreError> {
         fs::DirBuilder::new()
             .recursive(true)
             .mode(0o700)
@@ -109,7 +160,9 @@ impl Keystore {
         SysRng
             .try_fill_bytes(key.as_mut_slice())
             .map_err(|_| KeystoreError::Randomness)?;
-        write_new(&path, key.as_slice()).map_err(|e| match e.kind() {
+        let master = MasterKey(key);
+        let content = wrapping::wrap(&master, wrapping)?;
+        write_new(&path, &content).map_err(|e| match e.kind() {
             io::ErrorKind::AlreadyExists => KeystoreError::Exists(path.clone()),
             _ => KeystoreError::Io(path.clone(), e),
         })?;
@@ -119,33 +172,71 @@ impl Keystore {
         }
         Ok(Self {
             folder: folder.to_owned(),
-            master: MasterKey(key),
+            master,
         })
     }
 
-    /// Opens the keystore in `folder`.
+    /// As [`Keystore::open_under`], for a bare key.
+    ///
+    /// # Errors
+    /// Those of [`Keystore::open_under`].
+    pub fn open(folder: &Path) -> Result<Self, KeystoreError> {
+        Self::open_under(folder, &Wrapping::Bare)
+    }
+
+    /// Opens the keystore in `folder`, whose master key is wrapped as said.
     ///
     /// # Errors
     /// [`KeystoreError::Missing`] without a master key, [`KeystoreError::Permissions`] if group or
-    /// others have any right to it, [`KeystoreError::Malformed`] if it is not 32 bytes.
-    pub fn open(folder: &Path) -> Result<Self, KeystoreError> {
+    /// others have any right to it, [`KeystoreError::Malformed`], [`KeystoreError::Newer`] and
+    /// [`KeystoreError::Damaged`] for a file that is none of ours or no longer whole,
+    /// [`KeystoreError::Kind`] if it is wrapped otherwise, [`KeystoreError::WrongSecret`].
+    pub fn open_under(folder: &Path, wrapping: &Wrapping) -> Result<Self, KeystoreError> {
+        // What a rewrap broken off left behind may be the bare key.
+        drop(fs::remove_file(draft(folder, MASTER)));
         let path = folder.join(MASTER);
-        let mut file = open_existing(&path)?;
-        let failed = |e| KeystoreError::Io(path.clone(), e);
-        // Asked of the open file, not of the path, so that nothing can be swapped in between.
-        let metadata = file.metadata().map_err(failed)?;
-        if metadata.permissions().mode() & 0o077 != 0 {
-            return Err(KeystoreError::Permissions(path));
-        }
-        if metadata.len() != 32 {
-            return Err(KeystoreError::Malformed(path));
-        }
-        let mut key = Zeroizing::new([0; 32]);
-        file.read_exact(key.as_mut_slice()).map_err(failed)?;
+        let master = wrapping::unwrap(&content(&path)?, wrapping, &path)?;
         Ok(Self {
             folder: folder.to_owned(),
-            master: MasterKey(key),
+            master,
         })
+    }
+
+    /// How the master key in `folder` is wrapped; needs no secret.
+    ///
+    /// # Errors
+    /// Those of [`Keystore::open_under`] but for the last two.
+    pub fn kind(folder: &Path) -> Result<Kind, KeystoreError> {
+        let path = folder.join(MASTER);
+        wrapping::kind(&content(&path)?, &path)
+    }
+
+    /// Wraps the master key anew, in one step: whenever it is broken off, the file opens as before
+    /// or as asked here. The key itself, and all that is sealed under it, stays as it is. What the
+    /// file held before is overwritten on disk as far as the file system lets us.
+    ///
+    /// # Errors
+    /// [`KeystoreError::Weak`], and [`KeystoreError::Io`] for a disk that fails; before the rename
+    /// the old file stands.
+    pub fn rewrap(&self, wrapping: &Wrapping) -> Result<(), KeystoreError> {
+        let path = self.folder.join(MASTER);
+        let failed = |e| KeystoreError::Io(path.clone(), e);
+        let mut old = OpenOptions::new().write(true).open(&path).map_err(failed)?;
+        let bytes = wrapping::wrap(&self.master, wrapping)?;
+        let draft = self.draft(MASTER, &bytes).map_err(failed)?;
+        // What is on disk must open before it takes the place of what does.
+        wrapping::unwrap(&content(&draft)?, wrapping, &draft)?;
+        fs::rename(&draft, &path).map_err(failed)?;
+        sync_folder(&self.folder)?;
+        // With another name to it, such as a backup by hard link, it is not ours alone to wipe.
+        let metadata = old.metadata().map_err(failed)?;
+        if metadata.nlink() == 0 {
+            let blank = vec![0; usize::try_from(metadata.len()).unwrap_or(0)];
+            old.write_all(&blank)
+                .and_then(|()| old.sync_all())
+                .map_err(failed)?;
+        }
+        Ok(())
     }
 
     /// The master key.
@@ -235,17 +326,28 @@ impl Keystore {
     }
 
     fn replace(&self, path: &Path, name: &str, bytes: &[u8]) -> Result<(), KeystoreError> {
-        // A leading dot keeps the draft out of the names a caller can ask for.
-        let draft = self.folder.join(format!(".{name}.new"));
         let failed = |e| KeystoreError::Io(path.to_owned(), e);
-        match fs::remove_file(&draft) {
-            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(failed(e)),
-            _ => {}
-        }
-        write_new(&draft, bytes).map_err(failed)?;
+        let draft = self.draft(name, bytes).map_err(failed)?;
         fs::rename(&draft, path).map_err(failed)?;
         sync_folder(&self.folder)
     }
+
+    /// Writes what is to become the file `name`, in place of a draft that was broken off.
+    fn draft(&self, name: &str, bytes: &[u8]) -> io::Result<PathBuf> {
+        let draft = draft(&self.folder, name);
+        match fs::remove_file(&draft) {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+            _ => {}
+        }
+        write_new(&draft, bytes)?;
+        Ok(draft)
+    }
+}
+
+/// Where the file `name` is written before it takes its place. A leading dot keeps it out of the
+/// names a caller can ask for.
+fn draft(folder: &Path, name: &str) -> PathBuf {
+    folder.join(format!(".{name}.new"))
 }
 
 /// What binds a sealed file's content to its name and layout.
@@ -272,6 +374,29 @@ fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.sync_all()
 }
 
+/// What the master key's file holds, if it is private and of a length that one can have.
+fn content(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeystoreError> {
+    let file = open_existing(path)?;
+    refuse_open_to_others(&file, path)?;
+    let most = wrapping::WRAPPED + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(most));
+    file.take(most as u64)
+        .read_to_end(&mut bytes)
+        .map_err(|e| KeystoreError::Io(path.to_owned(), e))?;
+    Ok(bytes)
+}
+
+/// Asked of the open file, not of the path, so that nothing can be swapped in between.
+fn refuse_open_to_others(file: &File, path: &Path) -> Result<(), KeystoreError> {
+    let metadata = file
+        .metadata()
+        .map_err(|e| KeystoreError::Io(path.to_owned(), e))?;
+    if metadata.permissions().mode() & 0o077 != 0 {
+        return Err(KeystoreError::Permissions(path.to_owned()));
+    }
+    Ok(())
+}
+
 fn open_existing(path: &Path) -> Result<File, KeystoreError> {
     File::open(path).map_err(|e| match e.kind() {
         io::ErrorKind::NotFound => KeystoreError::Missing(path.to_owned()),
@@ -283,71 +408,4 @@ fn sync_folder(folder: &Path) -> Result<(), KeystoreError> {
     File::open(folder)
         .and_then(|folder| folder.sync_all())
         .map_err(|e| KeystoreError::Io(folder.to_owned(), e))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_secret_comes_back_after_reopening_and_only_under_its_name() {
-        let home = tempfile::tempdir().unwrap();
-        let folder = home.path().join("keys");
-        let store = Keystore::create(&folder).unwrap();
-        store.seal_file("signing.key", b"first").unwrap();
-        store.seal_file("signing.key", b"second").unwrap();
-
-        let store = Keystore::open(&folder).unwrap();
-        assert_eq!(store.open_file("signing.key").unwrap().as_slice(), b"second");
-        fs::rename(folder.join("signing.key"), folder.join("sealing.key")).unwrap();
-        assert!(matches!(
-            store.open_file("signing.key"),
-            Err(KeystoreError::Missing(_))
-        ));
-        assert!(matches!(
-            store.open_file("sealing.key"),
-            Err(KeystoreError::Unauthentic(_))
-        ));
-        assert!(matches!(store.open_file("../etc/x"), Err(KeystoreError::Name(_))));
-        assert!(matches!(Keystore::create(&folder), Err(KeystoreError::Exists(_))));
-    }
-
-    #[test]
-    fn a_master_key_open_to_others_is_refused_with_the_remedy() {
-        let home = tempfile::tempdir().unwrap();
-        let folder = home.path().join("keys");
-        Keystore::create(&folder).unwrap();
-        let path = folder.join(MASTER);
-        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        fs::set_permissions(&path, fs::Permissions::from_mode(0o640)).unwrap();
-        let refusal = Keystore::open(&folder).err().unwrap().to_string();
-        assert!(refusal.contains("chmod 600"), "{refusal}");
-    }
-
-    #[test]
-    fn a_changed_byte_a_wrong_key_a_cut_and_a_newer_format_are_told_apart() {
-        let home = tempfile::tempdir().unwrap();
-        let (ours, theirs) = (home.path().join("ours"), home.path().join("theirs"));
-        let store = Keystore::create(&ours).unwrap();
-        store.seal_file("node.key", &[7; 32]).unwrap();
-        let sealed = fs::read(ours.join("node.key")).unwrap();
-        let other = Keystore::create(&theirs).unwrap();
-        fs::write(theirs.join("node.key"), &sealed).unwrap();
-        assert!(matches!(
-            other.open_file("node.key"),
-            Err(KeystoreError::Unauthentic(_))
-        ));
-
-        let attempt = |bytes: &[u8]| {
-            fs::write(ours.join("node.key"), bytes).unwrap();
-            store.open_file("node.key").err().unwrap()
-        };
-        let mut changed = sealed.clone();
-        *changed.last_mut().unwrap() ^= 1;
-        assert!(matches!(attempt(&changed), KeystoreError::Unauthentic(_)));
-        assert!(matches!(attempt(&sealed[..40]), KeystoreError::Malformed(_)));
-        let mut newer = sealed;
-        newer[5] = 2;
-        assert!(matches!(attempt(&newer), KeystoreError::Newer { format: 2, .. }));
-    }
 }

@@ -13,6 +13,8 @@ use config::{Config, ConfigError, Environment, File, FileFormat, Value};
 use hanse_protocol::charter::member::Profile;
 use serde::Deserialize;
 
+use crate::keystore::Source;
+
 #[cfg(test)]
 mod tests;
 mod written;
@@ -48,6 +50,8 @@ pub struct Settings {
     pub mesh: Mesh,
     /// What is kept on disk.
     pub store: Store,
+    /// The key that guards all others.
+    pub keys: Keys,
     /// Comparing holdings with peers.
     pub healing: Healing,
     /// Messages of the daemon.
@@ -102,8 +106,33 @@ pub struct Store {
 pub enum Engine {
     /// An LSM tree on disk.
     Fjall,
+    /// A tree of log-structured pages on disk.
+    Sled,
     /// Nothing on disk: for tests and simulation, never from a settings file.
     Memory,
+}
+
+/// The key that guards all others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Keys {
+    /// How the master key is kept.
+    pub master: Master,
+    /// Where the passphrase comes from.
+    pub passphrase: Source,
+    /// Name of the credential.
+    pub credential: String,
+}
+
+/// How the master key is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Master {
+    /// Bare, in a private file.
+    File,
+    /// Wrapped under a passphrase.
+    Passphrase,
+    /// Wrapped under a key that systemd hands the service.
+    Credential,
 }
 
 /// Comparing holdings with peers.

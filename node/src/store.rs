@@ -60,6 +60,12 @@ const CHECKPOINT: u64 = 8 << 20;
 /// How long nothing is written before the index is checkpointed.
 const IDLE: Duration = Duration::from_secs(5);
 
+/// Free space under which the store is full, bytes: more than one commit, the index's journals and
+/// what it rewrites while it compacts, so that what was begun before can end well.
+pub const RESERVE: u64 = 128 << 20;
+/// Free space from which a store that was full takes work again, bytes.
+const RELIEF: u64 = RESERVE + (32 << 20);
+
 /// How a store is kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StoreSettings {
@@ -97,6 +103,7 @@ pub struct Store {
     /// The newest position [`Store::maintain`] saw, and when it first did.
     quiet: Option<(Position, Timestamp)>,
     behind: bool,
+    full: bool,
 }
 
 /// What the writer and the readers have in common.
@@ -248,6 +255,7 @@ impl Store {
                 unsaved: 0,
                 quiet: None,
                 behind: false,
+                full: false,
             },
             opening,
         ))
@@ -390,6 +398,16 @@ impl Store {
             _ => self.quiet = Some((newest, now)),
         }
         Ok(())
+    }
+
+    /// Whether the disk has too little room for new work. To be asked before work is taken: a write
+    /// that finds no room fails like any other, and then the store must be opened again. Once
+    /// full it stays so until somewhat more than [`RESERVE`] is free.
+    pub fn is_full(&mut self) -> bool {
+        let bound = if self.full { RELIEF } else { RESERVE };
+        // A file system that does not tell how much is free will say so when it is written to.
+        self.full = self.shared.files.free().is_ok_and(|free| free < bound);
+        self.full
     }
 
     /// Checkpoints and closes. Readers that still live keep the store's lock.

@@ -34,6 +34,7 @@ pub(super) mod name {
     pub(crate) const HAS_COMMUNITY: &str = "has-community";
     pub(crate) const FINGERPRINT: &str = "fingerprint";
     pub(crate) const BUSY: &str = "busy";
+    pub(crate) const FULL: &str = "full";
     pub(crate) const STOPPING: &str = "stopping";
     pub(crate) const INTERNAL: &str = "internal";
 }
@@ -169,6 +170,12 @@ impl From<ExchangeError> for Failure {
             ExchangeError::UnknownMember(_) => Self::not_found(name::UNKNOWN_MEMBER, "no such member", text),
             ExchangeError::Busy => Self::busy(&text),
             ExchangeError::Stopped => Self::stopping(),
+            ExchangeError::Full => Self::new(
+                StatusCode::INSUFFICIENT_STORAGE,
+                name::FULL,
+                "the disk is full",
+                text,
+            ),
             ExchangeError::Store(source) => {
                 tracing::error!(error = chain(source.as_ref()), "{text}");
                 Self::internal(

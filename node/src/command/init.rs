@@ -46,12 +46,21 @@ pub enum InitError {
 pub fn init(dir: &Path, profile: &Profile) -> Result<(), InitError> {
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|source| InitError::Folder(dir.to_owned(), source))?;
-    Settings::write_new(dir, profile)?;
-    let keystore = Keystore::create(&daemon::keys_folder(dir))?;
+    let written = Settings::write_new(dir, profile)?;
+    let keystore = keys(dir).inspect_err(|_| {
+        // Without keys it is no node yet, and `init` must be free to try again.
+        drop(std::fs::remove_file(&written));
+    })?;
     Member::create(&keystore)?;
     let roles = [Role::Read, Role::Publish, Role::Admin];
     Tokens::open(dir)?.add(ADMIN, roles, Tlp::AmberStrict, clock::now())?;
     Ok(())
+}
+
+/// Makes the keystore, wrapped from the start if the environment says so.
+fn keys(dir: &Path) -> Result<Keystore, InitError> {
+    let wrapping = daemon::wrapping(dir, &Settings::load(dir)?)?;
+    Ok(Keystore::create_under(&daemon::keys_folder(dir), &wrapping)?)
 }
 
 pub(super) fn run(dir: &Path, arguments: InitArgs) -> Result<ExitCode, Failure> {

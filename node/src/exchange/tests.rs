@@ -17,9 +17,12 @@ use super::*;
 use crate::keystore::Keystore;
 use crate::member::Member;
 use crate::metrics::Metrics;
+use crate::store::disk::{Disk, RealDisk};
 use crate::store::entry::{BodyState, Entry};
 use crate::store::index::Engine;
 use crate::store::{Reader, Store, StoreSettings};
+
+mod full;
 
 /// A node without a mesh.
 struct Node {
@@ -52,6 +55,10 @@ impl Node {
     }
 
     fn open(handle: &str, folder: TempDir) -> Self {
+        Self::open_on(Arc::new(RealDisk), handle, folder)
+    }
+
+    fn open_on(disk: Arc<dyn Disk>, handle: &str, folder: TempDir) -> Self {
         let keystore = Keystore::open(&folder.path().join("keys")).unwrap();
         let member = Arc::new(Member::open(profile(handle), &keystore).unwrap());
         let settings = StoreSettings {
@@ -60,7 +67,7 @@ impl Node {
         };
         let mut deriver = Deriver::new(Arc::clone(&member));
         let store = folder.path().join("store");
-        let (store, _) = Store::open(&store, keystore.master(), &settings, &mut deriver).unwrap();
+        let (store, _) = Store::open_on(disk, &store, keystore.master(), &settings, &mut deriver).unwrap();
         let reader = store.reader();
         let (nudges, nudged) = mpsc::channel(64);
         let parts = Parts {
@@ -83,6 +90,10 @@ impl Node {
     }
 
     fn restart(self) -> Self {
+        self.restart_on(Arc::new(RealDisk))
+    }
+
+    fn restart_on(self, disk: Arc<dyn Disk>) -> Self {
         let Self {
             exchange,
             reader,
@@ -93,7 +104,7 @@ impl Node {
         } = self;
         drop((exchange, reader, nudges));
         thread.join().unwrap().unwrap();
-        Self::open(member.profile.handle.as_str(), folder)
+        Self::open_on(disk, member.profile.handle.as_str(), folder)
     }
 
     async fn frame(&self, records: Vec<Carried>) -> Verdict {

@@ -70,6 +70,8 @@ pub(super) struct Worker {
     nudges: mpsc::Sender<Nudge>,
     /// Nudges that wait for the commit.
     later: Vec<Nudge>,
+    /// Whether the disk is too full for new work.
+    full: bool,
     standing: watch::Sender<Arc<Standing>>,
     position: watch::Sender<Position>,
 }
@@ -131,6 +133,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         batch: Batch::default(),
         nudges,
         later: Vec::new(),
+        full: false,
         standing,
         position,
     };
@@ -213,12 +216,16 @@ impl Worker {
         loop {
             match clockwork.block_on(async { tokio::time::timeout(IDLE, work.recv()).await }) {
                 Ok(Some(command)) => {
+                    self.look_for_room();
                     self.handle(command);
                     self.drain(&mut work);
                     self.commit()?;
                 }
                 Ok(None) => break,
-                Err(_) => self.maintain()?,
+                Err(_) => {
+                    self.look_for_room();
+                    self.maintain()?;
+                }
             }
         }
         self.store.checkpoint().map_err(Arc::new)
@@ -232,7 +239,27 @@ impl Worker {
         }
     }
 
+    /// Asked once for every commit, before any of its work is taken up: what is in memory runs
+    /// ahead of the disk from then on, and could not be taken back.
+    fn look_for_room(&mut self) {
+        let full = self.store.is_full();
+        if full != self.full {
+            self.full = full;
+            if full {
+                tracing::error!("the disk is full: nothing new is taken before there is room again");
+            } else {
+                tracing::info!("the disk has room again");
+            }
+        }
+    }
+
     fn handle(&mut self, command: Command) {
+        let command = if self.full {
+            command.refuse_for_room()
+        } else {
+            Some(command)
+        };
+        let Some(command) = command else { return };
         match command {
             Command::Publish(actor, request, reply) => self.publish(&actor, request, reply),
             Command::Request(actor, reply) => self.request(&actor, reply),

@@ -61,13 +61,16 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_example() {
                 "/ip4/127.0.0.1/tcp/0,/ip4/192.0.2.7/tcp/7475",
             ),
             ("HANSED__MESH__HUB", "false"),
+            ("HANSED__STORE__ENGINE", "sled"),
             ("HANSED__MEMBER__SECTOR", "42"),
             ("UNRELATED", "x"),
+            ("HANSED_PASSPHRASE", "no setting"),
         ]),
     )
     .unwrap();
     assert_eq!(settings.healing.every, Duration::from_secs(120));
     assert!(!settings.mesh.hub);
+    assert_eq!(settings.store.engine, Engine::Sled);
     assert_eq!(settings.member.sector, "42");
     assert_eq!(settings.mesh.listen.len(), 2);
     assert_eq!(settings.mesh.dialable(), ["/ip4/192.0.2.7/tcp/7475"]);
@@ -98,6 +101,12 @@ fn what_is_wrong_is_named_with_where_it_stands() {
         ("HANSED__API__LISTEN", "0.0.0.0:7474", "no loopback address"),
         ("HANSED__STORE__ENGINE", "memory", "for tests"),
         ("HANSED__HEALING__EVERY", "30", "no span of time"),
+        (
+            "HANSED__KEYS__PASSPHRASE",
+            "correct horse",
+            "names no place of a secret",
+        ),
+        ("HANSED__KEYS__CREDENTIAL", "../etc/x", "no plain file name"),
         ("HANSED__MEMBER__KIND", "guild", "no kind of member"),
         ("HANSED__MEMBER__COUNTRY", "Germany", "two capital letters"),
         ("HANSED__MESH__LISTEN", "localhost:1", "no multiaddress"),

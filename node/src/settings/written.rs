@@ -9,7 +9,8 @@ use hanse_protocol::limits;
 use hanse_protocol::local::span;
 use serde::Deserialize;
 
-use super::{Api, Engine, Healing, Log, LogFormat, Mesh, Settings, SettingsError, Store};
+use super::{Api, Engine, Healing, Keys, Log, LogFormat, Master, Mesh, Settings, SettingsError, Store};
+use crate::keystore::is_credential;
 
 /// Most host names, listen addresses or external addresses.
 const LIST: usize = 32;
@@ -23,6 +24,7 @@ pub(super) struct Written {
     api: WrittenApi,
     mesh: WrittenMesh,
     store: WrittenStore,
+    keys: WrittenKeys,
     healing: WrittenHealing,
     log: WrittenLog,
 }
@@ -60,6 +62,14 @@ struct WrittenStore {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
+struct WrittenKeys {
+    master: Master,
+    passphrase: String,
+    credential: String,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct WrittenHealing {
     every: String,
 }
@@ -78,6 +88,7 @@ impl Written {
             api: self.api.check()?,
             mesh: self.mesh.check()?,
             store: self.store.check()?,
+            keys: self.keys.check()?,
             healing: self.healing.check()?,
             log: Log {
                 format: self.log.format,
@@ -158,9 +169,23 @@ impl WrittenMesh {
 impl WrittenStore {
     fn check(self) -> Result<Store, SettingsError> {
         match self.engine {
-            Engine::Fjall => Ok(Store { engine: self.engine }),
+            Engine::Fjall | Engine::Sled => Ok(Store { engine: self.engine }),
             Engine::Memory => Err(refused("store.engine", "`memory` keeps nothing: it is for tests")),
         }
+    }
+}
+
+impl WrittenKeys {
+    fn check(self) -> Result<Keys, SettingsError> {
+        if !is_credential(&self.credential) {
+            let reason = format!("`{}` is no plain file name", self.credential);
+            return Err(refused("keys.credential", reason));
+        }
+        Ok(Keys {
+            master: self.master,
+            passphrase: parse("keys.passphrase", Some(self.passphrase))?,
+            credential: self.credential,
+        })
     }
 }
 

@@ -23,6 +23,8 @@ pub trait Disk: Send + Sync {
     fn list(&self, folder: &Path) -> io::Result<Vec<String>>;
     /// Makes creations, renames and removals in a folder survive a power cut.
     fn sync_folder(&self, folder: &Path) -> io::Result<()>;
+    /// Bytes that may still be written to the file system of a folder.
+    fn free(&self, folder: &Path) -> io::Result<u64>;
     /// Takes the lock at `path` against other processes until the returned value is dropped;
     /// [`io::ErrorKind::WouldBlock`] if another holds it.
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>>;
@@ -97,6 +99,11 @@ impl Disk for RealDisk {
 
     fn sync_folder(&self, folder: &Path) -> io::Result<()> {
         File::open(folder)?.sync_all()
+    }
+
+    fn free(&self, folder: &Path) -> io::Result<u64> {
+        let told = rustix::fs::statvfs(folder)?;
+        Ok(told.f_bavail.saturating_mul(told.f_frsize))
     }
 
     fn lock(&self, path: &Path) -> io::Result<Box<dyn Lock>> {

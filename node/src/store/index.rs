@@ -15,6 +15,7 @@ use super::entry::Position;
 
 mod fjall;
 mod memory;
+mod sled;
 
 #[cfg(test)]
 mod conformance;
@@ -26,6 +27,8 @@ pub enum Engine {
     /// The fjall LSM tree, on disk.
     #[default]
     Fjall,
+    /// The sled tree, on disk: slower and larger than fjall.
+    Sled,
     /// Sorted maps in memory, filled from the log at every opening: for tests and simulations.
     Memory,
 }
@@ -162,7 +165,8 @@ pub trait Index: Send + Sync {
     /// Applies a batch and `reflects` in one atomic step.
     ///
     /// # Errors
-    /// Nothing of the batch is visible then, now or after reopening.
+    /// No part of the batch is visible then: it is left out, or the engine answers nothing more
+    /// until it is reopened and has the batch whole or not at all.
     fn apply(&self, batch: Batch, reflects: Reflects) -> Result<(), IndexError>;
 
     /// Makes everything applied so far survive a power cut.
@@ -253,6 +257,7 @@ impl Engine {
     pub(crate) fn folder(self, indexes: &Path) -> Option<PathBuf> {
         match self {
             Self::Fjall => Some(indexes.join("fjall")),
+            Self::Sled => Some(indexes.join("sled")),
             Self::Memory => None,
         }
     }
@@ -264,10 +269,11 @@ impl Engine {
     /// [`IndexError::Busy`] if it is in use, else whatever keeps it from opening.
     pub(crate) fn open(self, indexes: &Path) -> Result<Arc<dyn Index>, IndexError> {
         let open = || -> Result<Arc<dyn Index>, IndexError> {
-            match self.folder(indexes) {
-                Some(folder) => Ok(Arc::new(fjall::FjallIndex::open(&folder)?)),
-                None => Ok(Arc::new(memory::MemoryIndex::default())),
-            }
+            Ok(match (self, self.folder(indexes)) {
+                (Self::Fjall, Some(folder)) => Arc::new(fjall::FjallIndex::open(&folder)?),
+                (Self::Sled, Some(folder)) => Arc::new(sled::SledIndex::open(&folder)?),
+                (_, None) | (Self::Memory, _) => Arc::new(memory::MemoryIndex::default()),
+            })
         };
         catch_unwind(AssertUnwindSafe(open)).unwrap_or(Err(IndexError::Panicked))
     }

@@ -15,6 +15,7 @@ use crate::keystore::MasterKey;
 mod answers;
 mod disk;
 mod faults;
+mod kills;
 mod recovery;
 
 const COMMUNITY: CommunityId = CommunityId([9; 32]);

@@ -38,6 +38,11 @@ struct Cache {
 }
 
 impl Files {
+    /// Bytes that may still be written where the log lies.
+    pub(crate) fn free(&self) -> std::io::Result<u64> {
+        self.disk.free(&self.folder)
+    }
+
     pub(super) fn new(
         disk: Arc<dyn Disk>,
         folder: PathBuf,

@@ -151,6 +151,10 @@ impl Disk for FaultyDisk {
         Ok(())
     }
 
+    fn free(&self, _: &Path) -> io::Result<u64> {
+        Ok(u64::MAX)
+    }
+
     fn lock(&self, _: &Path) -> io::Result<Box<dyn Lock>> {
         let locked = Arc::clone(&self.0.lock().unwrap().locked);
         if locked.swap(true, Ordering::SeqCst) {

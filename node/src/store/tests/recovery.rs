@@ -161,12 +161,16 @@ fn index_folder(home: &Path) -> PathBuf {
 
 #[test]
 fn an_index_made_anew_gives_the_same_answers() {
+    [Engine::Fjall, Engine::Sled].into_iter().for_each(made_anew);
+}
+
+fn made_anew(engine: Engine) {
     let home = tempfile::tempdir().unwrap();
-    let (mut store, _) = open(home.path(), Engine::Fjall);
+    let (mut store, _) = open(home.path(), engine);
     let before = furnish(&mut store);
     store.close().unwrap();
 
-    let (store, opening) = open(home.path(), Engine::Fjall);
+    let (store, opening) = open(home.path(), engine);
     assert_eq!(opening, Opening::default(), "nothing to do after a clean close");
     assert_eq!(answers(&store), before);
     drop(store);
@@ -175,7 +179,7 @@ fn an_index_made_anew_gives_the_same_answers() {
     let (store, opening) = Store::reindex(
         home.path(),
         &master(),
-        &settings(Engine::Fjall),
+        &settings(engine),
         &mut Sample::default(),
         &mut |progress| walked.push(progress),
     )
@@ -187,7 +191,7 @@ fn an_index_made_anew_gives_the_same_answers() {
     drop(store);
 
     fs::remove_dir_all(home.path().join("index")).unwrap();
-    let (store, opening) = open(home.path(), Engine::Fjall);
+    let (store, opening) = open(home.path(), engine);
     assert_eq!(opening.rebuilt, Some(Rebuilt::Absent));
     assert_eq!(answers(&store), before);
     drop(store);
@@ -199,24 +203,29 @@ fn an_index_made_anew_gives_the_same_answers() {
 
 #[test]
 fn garbage_in_place_of_an_index_is_set_aside() {
+    [Engine::Fjall, Engine::Sled].into_iter().for_each(set_aside);
+}
+
+fn set_aside(engine: Engine) {
     let home = tempfile::tempdir().unwrap();
-    let (mut store, _) = open(home.path(), Engine::Fjall);
+    let (mut store, _) = open(home.path(), engine);
     let before = furnish(&mut store);
     drop(store);
+    let folder = engine.folder(&home.path().join("index")).unwrap();
     for round in 0..2 {
-        for item in fs::read_dir(index_folder(home.path())).unwrap() {
+        for item in fs::read_dir(&folder).unwrap() {
             let path = item.unwrap().path();
             if path.is_dir() {
                 fs::remove_dir_all(&path).unwrap();
             }
             fs::write(path, format!("garbage {round}")).unwrap();
         }
-        let (store, opening) = open(home.path(), Engine::Fjall);
+        let (store, opening) = open(home.path(), engine);
         assert!(
             matches!(opening.rebuilt, Some(Rebuilt::Unopenable(_))),
             "{opening:?}"
         );
-        assert!(home.path().join("index").join("fjall.aside").exists());
+        assert!(folder.with_extension("aside").exists());
         assert_eq!(answers(&store), before);
     }
 }

@@ -1,0 +1,96 @@
+//! `hansed rekey`: the master key wrapped anew, as the settings now say.
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::{Failure, say};
+use crate::daemon;
+use crate::keystore::{Keystore, Kind, Source, Wrapping};
+use crate::settings::Settings;
+
+/// What to do when the present secret is not known.
+const OLD: &str = "say with `--old` where the present secret is: file:PATH, env:NAME or credential:NAME";
+
+pub(super) fn run(dir: &Path, old: Option<&Source>) -> Result<ExitCode, Failure> {
+    let settings = Settings::load(dir)?;
+    let folder = daemon::keys_folder(dir);
+    let found = Keystore::kind(&folder)?;
+    let hinted = |error| Failure {
+        error: Box::new(error),
+        hint: (found != Kind::Bare).then_some(OLD),
+    };
+    let asked = daemon::wrapping(dir, &settings)?;
+    let present = match (found, old) {
+        (Kind::Bare, _) => Some(Wrapping::Bare),
+        (Kind::Passphrase, Some(source)) => Some(Wrapping::Passphrase(source.passphrase(dir)?)),
+        (Kind::Credential, Some(source)) => Some(Wrapping::Credential(source.key(dir)?)),
+        // The same secret then, with a fresh salt; refused if it is of another kind.
+        (Kind::Passphrase | Kind::Credential, None) => None,
+    };
+    let keystore = Keystore::open_under(&folder, present.as_ref().unwrap_or(&asked)).map_err(hinted)?;
+    keystore.rewrap(&asked)?;
+    say(&format!(
+        "the master key was of kind `{found}` and is now of kind `{}`; what it guards is unchanged\n\
+         copies made before still open the old way: replace your backup of keys/master.key\n",
+        asked.kind()
+    ));
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+    use std::os::unix::fs::PermissionsExt;
+
+    fn write_secret(dir: &Path, name: &str, text: &str) {
+        fs::write(dir.join(name), text).unwrap();
+        fs::set_permissions(dir.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+
+    fn set_keys(dir: &Path, lines: &str) {
+        let path = dir.join(crate::settings::FILE);
+        let text = fs::read_to_string(&path).unwrap();
+        let start = text.split("\n[keys]").next().unwrap();
+        fs::write(&path, format!("{start}\n[keys]\n{lines}\n")).unwrap();
+    }
+
+    fn opens(dir: &Path) -> bool {
+        daemon::open_member(dir, &Settings::load(dir).unwrap()).is_ok()
+    }
+
+    /// An operator puts a passphrase around the key, changes it, and takes it off again.
+    #[test]
+    fn the_settings_say_how_and_rekey_makes_it_so() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("node");
+        let profile = hanse_protocol::charter::member::Profile {
+            handle: "acme-water".parse().unwrap(),
+            name: "Acme Water".to_owned(),
+            kind: "utility".parse().unwrap(),
+            sector: String::new(),
+            country: "DE".to_owned(),
+        };
+        crate::command::init::init(&dir, &profile).unwrap();
+        write_secret(&dir, "first", "a first passphrase\n");
+        write_secret(&dir, "second", "a second passphrase");
+
+        set_keys(&dir, "master = \"passphrase\"\npassphrase = \"file:first\"");
+        assert!(!opens(&dir), "what is not wrapped as asked is not used");
+        run(&dir, None).ok().unwrap();
+        assert!(opens(&dir));
+
+        set_keys(&dir, "master = \"passphrase\"\npassphrase = \"file:second\"");
+        assert!(!opens(&dir));
+        let failure = run(&dir, None).err().unwrap();
+        assert!(failure.error.to_string().contains("does not open"));
+        assert!(failure.hint.unwrap().contains("--old"));
+        run(&dir, Some(&"file:first".parse().unwrap())).ok().unwrap();
+        assert!(opens(&dir));
+
+        set_keys(&dir, "master = \"file\"");
+        assert!(run(&dir, None).is_err());
+        run(&dir, Some(&"file:second".parse().unwrap())).ok().unwrap();
+        assert!(opens(&dir));
+    }
+}
