@@ -19,6 +19,7 @@ use crate::reading::Reading;
 use crate::settings;
 use crate::tokens::Tokens;
 
+mod audit;
 mod auth;
 mod backend;
 mod body;
@@ -154,6 +155,7 @@ fn routes<B: Backend>(shared: State<B>) -> Router {
         .route("/v1/request", post(community::request::<B>))
         .route("/v1/community", post(community::found::<B>))
         .route("/v1/join", post(community::join::<B>))
+        .route("/v1/audit", get(audit::page::<B>))
         .route("/healthz", get(health::healthz))
         .route("/metrics", get(health::metrics::<B>))
         .fallback(problem::no_route)

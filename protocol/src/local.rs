@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::audit::{AuditLine, Head};
 use crate::charter::member::{MemberKind, Profile};
 use crate::identity::{CommunityId, Handle, RecordId};
 use crate::record::Kind;
@@ -412,6 +413,20 @@ pub struct CharterReply {
     pub charter: u64,
     /// Active members.
     pub members: usize,
+}
+
+/// `GET /v1/audit?from=SEQ&limit=N` (role admin): lines of the audit log, from a number on, or from
+/// the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditPage {
+    /// The lines, each with its hash.
+    pub lines: Vec<AuditLine>,
+    /// The number to go on from.
+    pub next: u64,
+    /// Whether there are more lines now.
+    pub more: bool,
+    /// Where the log stood before these lines were read.
+    pub head: Head,
 }
 
 /// An error (RFC 9457, `application/problem+json`).

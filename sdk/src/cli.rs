@@ -12,6 +12,7 @@ use crate::client::{Client, DEFAULT_API};
 use failure::Failure;
 
 mod admit;
+mod audit;
 mod confirm;
 mod create;
 mod expel;
@@ -105,6 +106,9 @@ enum Command {
     #[command(subcommand)]
     Community(Community),
     Join(join::Join),
+    /// Show, export and check the node's audit log
+    #[command(subcommand)]
+    Audit(audit::Audit),
 }
 
 #[derive(Subcommand)]
@@ -191,6 +195,11 @@ fn usage(error: &clap::Error, console: &mut Console<'_>) -> u8 {
 }
 
 fn execute(arguments: Arguments, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    if let Command::Audit(command) = &arguments.command
+        && let Some(file) = command.offline()
+    {
+        return audit::verify_file(file, console);
+    }
     let token = arguments
         .node
         .token_file
@@ -220,6 +229,7 @@ impl Command {
             Self::Community(Community::Admit(command)) => command.run(client, console).await,
             Self::Community(Community::Expel(command)) => command.run(client, console).await,
             Self::Join(command) => command.run(client, console).await,
+            Self::Audit(command) => command.run(client, console).await,
         }
     }
 }

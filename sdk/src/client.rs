@@ -223,6 +223,18 @@ impl Client {
         self.post(&["join"], request, CHANGE).await
     }
 
+    /// Lines of the audit log from a number on.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn audit(&self, from: u64, limit: usize) -> Result<local::AuditPage, SdkError> {
+        let mut url = self.route(&["audit"]);
+        url.query_pairs_mut()
+            .append_pair("from", &from.to_string())
+            .append_pair("limit", &limit.to_string());
+        self.send(Method::GET, url, None, LOOK).await
+    }
+
     fn route(&self, segments: &[&str]) -> Url {
         let mut url = self.api.clone();
         // An http address always takes segments; each is escaped, and one of dots is left out.

@@ -37,6 +37,7 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
         ceiling: Tlp,
     ) -> Result<local::RecordPage, ReadingError>;
     fn members(&self) -> Result<Option<local::MembersReply>, ReadingError>;
+    fn audit(&self, from: u64, limit: usize) -> Result<local::AuditPage, ReadingError>;
     fn status(&self) -> impl Future<Output = Result<local::StatusReply, ReadingError>> + Send;
 }
 
@@ -100,6 +101,10 @@ impl Backend for Node {
 
     fn members(&self) -> Result<Option<local::MembersReply>, ReadingError> {
         self.reading.members()
+    }
+
+    fn audit(&self, from: u64, limit: usize) -> Result<local::AuditPage, ReadingError> {
+        self.reading.audit(from, limit)
     }
 
     fn status(&self) -> impl Future<Output = Result<local::StatusReply, ReadingError>> + Send {

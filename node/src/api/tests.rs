@@ -110,6 +110,11 @@ impl Backend for Fake {
         Ok(None)
     }
 
+    fn audit(&self, from: u64, limit: usize) -> Result<local::AuditPage, ReadingError> {
+        self.note(format!("audit {from} {limit}"));
+        Ok(local::AuditPage::default())
+    }
+
     async fn status(&self) -> Result<local::StatusReply, ReadingError> {
         Err(ReadingError::Store("torn".into()))
     }
@@ -219,7 +224,7 @@ impl Daemon {
     }
 }
 
-const ROUTES: [(&str, Role); 12] = [
+const ROUTES: [(&str, Role); 13] = [
     ("POST /v1/records", Role::Publish),
     ("GET /v1/records", Role::Read),
     ("GET /v1/records/00", Role::Read),
@@ -232,6 +237,7 @@ const ROUTES: [(&str, Role); 12] = [
     ("POST /v1/request", Role::Admin),
     ("POST /v1/community", Role::Admin),
     ("POST /v1/join", Role::Admin),
+    ("GET /v1/audit", Role::Admin),
 ];
 
 #[tokio::test]
