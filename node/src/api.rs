@@ -24,8 +24,10 @@ mod auth;
 mod backend;
 mod body;
 mod community;
+mod events;
 mod health;
 mod line;
+mod patience;
 mod problem;
 mod records;
 #[cfg(test)]
@@ -39,6 +41,9 @@ const REQUESTS: usize = 32;
 
 /// Most reads of the store at once: they hold blocking threads, and the disk has no more to give.
 const READS: usize = 4;
+
+/// Most clients that follow events at once; a page of records is held for each.
+const EVENTS: usize = 16;
 
 /// How often the book of tokens is looked at: an added or revoked token counts within a second.
 const TOKENS: Duration = Duration::from_millis(500);
@@ -82,6 +87,8 @@ struct Shared<B> {
     port: u16,
     requests: Semaphore,
     reads: Semaphore,
+    events: Arc<Semaphore>,
+    stop: CancellationToken,
 }
 
 type State<B> = Arc<Shared<B>>;
@@ -123,10 +130,13 @@ async fn serve_with<B: Backend>(
         port: address.port(),
         requests: Semaphore::new(REQUESTS),
         reads: Semaphore::new(READS),
+        events: Arc::new(Semaphore::new(EVENTS)),
+        stop: stop.clone(),
     });
     let router = routes(shared);
     let task = tokio::spawn(async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let served = axum::serve(patience::Patient(listener), router)
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
         let farewell = async {
             stop.cancelled().await;
             tokio::time::sleep(FAREWELL).await;
@@ -156,6 +166,7 @@ fn routes<B: Backend>(shared: State<B>) -> Router {
         .route("/v1/community", post(community::found::<B>))
         .route("/v1/join", post(community::join::<B>))
         .route("/v1/audit", get(audit::page::<B>))
+        .route("/v1/events", get(events::events::<B>))
         .route("/healthz", get(health::healthz))
         .route("/metrics", get(health::metrics::<B>))
         .fallback(problem::no_route)

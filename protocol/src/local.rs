@@ -158,7 +158,16 @@ pub enum Readable {
     Gone,
 }
 
-/// A record as this node holds it: `GET /v1/records/{id}`, and one line of `GET /v1/records`.
+/// A record as this node holds it: `GET /v1/records/{id}`, one line of `GET /v1/records`, and the
+/// data of an event.
+///
+/// `GET /v1/events?after=POSITION&objects=BOOL` (role read) is a `text/event-stream` of every record
+/// at the entry that completes it, from a position on, or from now on. An event `record` has the
+/// record's position as its id. The id of the last event, as `Last-Event-ID` or `after`, is where to
+/// go on: nothing is missed or doubled. A comment with an id comes first, and whenever nothing else
+/// came for 15 s. An event `problem` has a [`Problem`] as its data and is the last one; otherwise
+/// the stream ends when the node stops. Line breaks between the tokens of an object read as LF,
+/// however it was issued.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RecordView {
     /// Its id.

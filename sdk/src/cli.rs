@@ -25,6 +25,7 @@ mod request;
 mod search;
 mod show;
 mod status;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -61,8 +62,8 @@ Files:
   says otherwise. `hansed init` makes an admin token, tokens/admin.token in the node's folder;
   `hansed token add` makes others, with less power.
 
-With --json every command prints exactly one JSON document on standard output; errors and
-notes go to standard error. `hanse help COMMAND` shows the document's shape.";
+With --json every command prints exactly one JSON document on standard output (`tail` one
+a line); errors and notes go to standard error. `hanse help COMMAND` shows the document's shape.";
 
 /// Share threat intelligence through a Hanse node.
 #[derive(Parser)]
@@ -99,6 +100,7 @@ enum Command {
     Publish(publish::Publish),
     Search(search::Search),
     Show(show::Show),
+    Tail(tail::Tail),
     Members(members::Members),
     Status(status::Status),
     Request(request::Request),
@@ -135,6 +137,15 @@ impl Console<'_> {
     fn document(&mut self, document: &impl Serialize) -> Result<(), Failure> {
         serde_json::to_writer(&mut self.out, document).map_err(|error| Failure::output(error.into()))?;
         self.out.write_all(b"\n").map_err(Failure::output)
+    }
+
+    /// Prints a JSON document on a line, for a command that prints one after another.
+    fn line(&mut self, document: &impl Serialize) -> Result<(), Failure> {
+        let mut text = serde_json::to_string(document).map_err(|error| Failure::output(error.into()))?;
+        // Objects stand as they were issued, and between their tokens may be line breaks.
+        text.retain(|c| c != '\n' && c != '\r');
+        text.push('\n');
+        self.say(&text)
     }
 
     /// Prints text for people.
@@ -222,6 +233,7 @@ impl Command {
             Self::Publish(command) => command.run(client, console).await,
             Self::Search(command) => command.run(client, console).await,
             Self::Show(command) => command.run(client, console).await,
+            Self::Tail(command) => command.run(client, console).await,
             Self::Members(command) => command.run(client, console).await,
             Self::Status(command) => command.run(client, console).await,
             Self::Request(command) => command.run(client, console).await,

@@ -85,6 +85,11 @@ impl<const ROLE: u8> Caller<ROLE> {
         self.0.ceiling
     }
 
+    /// The token itself, for what outlasts the request.
+    pub(super) fn into_token(self) -> Arc<Token> {
+        self.0
+    }
+
     /// Who the audit log names.
     pub(super) fn actor(&self) -> Actor {
         Actor(format!("token {}", self.0.name))

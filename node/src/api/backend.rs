@@ -4,9 +4,11 @@
 use hanse_protocol::identity::{Handle, RecordId};
 use hanse_protocol::local;
 use hanse_protocol::tlp::Tlp;
+use tokio::sync::watch;
 
 use crate::exchange::{Actor, Exchange, ExchangeError};
 use crate::reading::{Reading, ReadingError};
+use crate::store::entry::Position;
 
 /// An answer of the exchange, awaited.
 pub(super) trait Changed<T>: Future<Output = Result<T, ExchangeError>> + Send {}
@@ -38,6 +40,7 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
     ) -> Result<local::RecordPage, ReadingError>;
     fn members(&self) -> Result<Option<local::MembersReply>, ReadingError>;
     fn audit(&self, from: u64, limit: usize) -> Result<local::AuditPage, ReadingError>;
+    fn positions(&self) -> watch::Receiver<Position>;
     fn status(&self) -> impl Future<Output = Result<local::StatusReply, ReadingError>> + Send;
 }
 
@@ -105,6 +108,10 @@ impl Backend for Node {
 
     fn audit(&self, from: u64, limit: usize) -> Result<local::AuditPage, ReadingError> {
         self.reading.audit(from, limit)
+    }
+
+    fn positions(&self) -> watch::Receiver<Position> {
+        self.exchange.positions()
     }
 
     fn status(&self) -> impl Future<Output = Result<local::StatusReply, ReadingError>> + Send {

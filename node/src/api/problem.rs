@@ -196,15 +196,21 @@ impl From<ReadingError> for Failure {
     }
 }
 
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let problem = Problem {
+impl Failure {
+    /// The document that tells it.
+    pub(super) fn problem(&self) -> Problem {
+        Problem {
             kind: format!("urn:hanse:problem:{}", self.name),
             title: self.title.to_owned(),
             status: self.status.as_u16(),
-            detail: self.detail,
-        };
-        let mut response = (self.status, Json(problem)).into_response();
+            detail: self.detail.clone(),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.problem())).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::UNAUTHORIZED {

@@ -11,9 +11,13 @@ use tokio::net::TcpStream;
 
 use super::backend::Changed;
 use super::*;
+
+mod following;
+
 use crate::exchange::{Actor, ExchangeError};
 use crate::reading::ReadingError;
 use crate::store::StoreError;
+use crate::store::entry::Position;
 
 /// A node that notes what it was asked and answers what it was told to.
 #[derive(Clone, Default)]
@@ -113,6 +117,10 @@ impl Backend for Fake {
     fn audit(&self, from: u64, limit: usize) -> Result<local::AuditPage, ReadingError> {
         self.note(format!("audit {from} {limit}"));
         Ok(local::AuditPage::default())
+    }
+
+    fn positions(&self) -> watch::Receiver<Position> {
+        watch::channel(Position(0)).1
     }
 
     async fn status(&self) -> Result<local::StatusReply, ReadingError> {
@@ -224,7 +232,7 @@ impl Daemon {
     }
 }
 
-const ROUTES: [(&str, Role); 13] = [
+const ROUTES: [(&str, Role); 14] = [
     ("POST /v1/records", Role::Publish),
     ("GET /v1/records", Role::Read),
     ("GET /v1/records/00", Role::Read),
@@ -238,6 +246,7 @@ const ROUTES: [(&str, Role); 13] = [
     ("POST /v1/community", Role::Admin),
     ("POST /v1/join", Role::Admin),
     ("GET /v1/audit", Role::Admin),
+    ("GET /v1/events", Role::Read),
 ];
 
 #[tokio::test]

@@ -495,3 +495,31 @@ fn an_exported_audit_log_is_checked_without_a_node_and_names_the_line_that_was_c
     }
     assert_eq!(verify(&desk.path("absent")).exit, 2);
 }
+
+#[test]
+fn tail_prints_a_document_a_line() {
+    let fake = Fake::start(|_| {
+        let record = |position| {
+            format!(
+                "id: {position}\nevent: record\ndata: {{\"id\":\"{}\",\"position\":{position},\"author\":\"acme\",\
+                 \"lane\":0,\"epoch\":1,\"seq\":1,\"charter\":1,\"created\":\"2026-01-01T00:00:00Z\",\
+                 \"expires\":\"2026-02-01T00:00:00Z\",\"kind\":\"objects\",\"body_bytes\":1,\"state\":\"readable\",\
+                 \"objects\":[{{\"tlp\":\"green\",\"object\":{{\ndata: \"a\": 1.0}}}}]}}\n\n",
+                "ab".repeat(32)
+            )
+        };
+        (200, format!(": alive\nid: 0\n\n{}{}", record(3), record(5)))
+    });
+    let desk = Desk::new(&fake.api);
+    let ran = desk.run(&["tail", "--after", "0", "--objects", "--count", "2", "--json"]);
+    assert_eq!(ran.exit, 0, "{}", ran.err);
+    let positions: Vec<_> = ran
+        .out
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["position"].as_u64())
+        .collect();
+    assert_eq!(positions, [Some(3), Some(5)]);
+    assert!(ran.out.contains("{\"a\": 1.0}"), "{}", ran.out);
+    assert_eq!(fake.asked()[0].line, "GET /v1/events?objects=true&after=0");
+    assert!(desk.run(&["tail", "--count", "1"]).out.contains("acme"));
+}
