@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
@@ -27,9 +26,11 @@ mod community;
 mod events;
 mod health;
 mod line;
+mod openapi;
 mod patience;
 mod problem;
 mod records;
+mod routes;
 #[cfg(test)]
 mod tests;
 
@@ -149,26 +150,9 @@ async fn serve_with<B: Backend>(
     Ok(Serving { address, task })
 }
 
-/// Every route; what each of them takes and answers is in `hanse_protocol::local`.
+/// Every route, behind what holds for all of them.
 fn routes<B: Backend>(shared: State<B>) -> Router {
-    Router::new()
-        .route("/v1/records", post(records::publish::<B>).get(records::page::<B>))
-        .route("/v1/records/{id}", get(records::record::<B>))
-        .route("/v1/objects/{id}", get(records::object::<B>))
-        .route("/v1/search", post(records::search::<B>))
-        .route(
-            "/v1/members",
-            get(community::members::<B>).post(community::admit::<B>),
-        )
-        .route("/v1/members/{handle}", delete(community::expel::<B>))
-        .route("/v1/status", get(community::status::<B>))
-        .route("/v1/request", post(community::request::<B>))
-        .route("/v1/community", post(community::found::<B>))
-        .route("/v1/join", post(community::join::<B>))
-        .route("/v1/audit", get(audit::page::<B>))
-        .route("/v1/events", get(events::events::<B>))
-        .route("/healthz", get(health::healthz))
-        .route("/metrics", get(health::metrics::<B>))
+    routes::router()
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(body::limit())

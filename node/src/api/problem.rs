@@ -36,6 +36,29 @@ pub(super) mod name {
     pub(crate) const BUSY: &str = "busy";
     pub(crate) const STOPPING: &str = "stopping";
     pub(crate) const INTERNAL: &str = "internal";
+
+    /// All of them.
+    pub(crate) const ALL: [&str; 19] = [
+        UNAUTHENTICATED,
+        ROLE,
+        HOST,
+        ORIGIN,
+        NO_ROUTE,
+        METHOD,
+        MEDIA_TYPE,
+        TOO_LARGE,
+        SLOW,
+        MALFORMED,
+        INVALID,
+        NOT_FOUND,
+        UNKNOWN_MEMBER,
+        NO_COMMUNITY,
+        HAS_COMMUNITY,
+        FINGERPRINT,
+        BUSY,
+        STOPPING,
+        INTERNAL,
+    ];
 }
 
 /// An answer that is a problem.

@@ -10,8 +10,10 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::backend::Changed;
+use super::problem::Failure;
 use super::*;
 
+mod described;
 mod following;
 
 use crate::exchange::{Actor, ExchangeError};
