@@ -9,7 +9,7 @@ use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -33,6 +33,7 @@ mod records;
 mod routes;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use backend::{Backend, Node};
 
@@ -83,6 +84,8 @@ pub struct Serving {
 struct Shared<B> {
     backend: B,
     tokens: watch::Receiver<Arc<Tokens>>,
+    /// Tells the audit log of tokens that are used.
+    uses: mpsc::Sender<witness::Used>,
     metrics: Arc<Mutex<Registry>>,
     hosts: Vec<String>,
     port: u16,
@@ -123,9 +126,13 @@ async fn serve_with<B: Backend>(
     };
     let listener = TcpListener::bind(settings.listen).await.map_err(listening)?;
     let address = listener.local_addr().map_err(listening)?;
+    let tokens = auth::follow(tokens, TOKENS, stop.clone());
+    let (uses, used) = mpsc::channel(witness::WAITING);
+    witness::start(backend.clone(), tokens.clone(), used, stop.clone());
     let shared = Arc::new(Shared {
         backend,
-        tokens: auth::follow(tokens, TOKENS, stop.clone()),
+        tokens,
+        uses,
         metrics,
         hosts: settings.hosts.clone(),
         port: address.port(),

@@ -282,6 +282,14 @@ impl Reading {
         }))
     }
 
+    /// The content of the latest note of a kind.
+    ///
+    /// # Errors
+    /// [`ReadingError::Store`].
+    pub fn noted(&self, kind: &str) -> Result<Option<Vec<u8>>, ReadingError> {
+        Ok(self.store.note(kind)?)
+    }
+
     /// Lines of the audit log from number `from` on.
     ///
     /// # Errors

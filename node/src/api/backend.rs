@@ -6,7 +6,7 @@ use hanse_protocol::local;
 use hanse_protocol::tlp::Tlp;
 use tokio::sync::watch;
 
-use crate::exchange::{Actor, Exchange, ExchangeError};
+use crate::exchange::{Actor, Deed, Exchange, ExchangeError};
 use crate::reading::{Reading, ReadingError};
 use crate::store::entry::Position;
 
@@ -24,6 +24,9 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
     fn expel(&self, by: Actor, member: Handle) -> impl Changed<local::CharterReply>;
     fn join(&self, by: Actor, request: local::JoinRequest) -> impl Changed<local::CharterReply>;
 
+    fn witness(&self, deeds: Vec<Deed>, note: Option<(&'static str, Vec<u8>)>) -> impl Changed<()>;
+
+    fn noted(&self, kind: &str) -> Result<Option<Vec<u8>>, ReadingError>;
     fn search(
         &self,
         request: &local::SearchRequest,
@@ -74,6 +77,14 @@ impl Backend for Node {
 
     fn join(&self, by: Actor, request: local::JoinRequest) -> impl Changed<local::CharterReply> {
         self.exchange.join(by, request)
+    }
+
+    fn witness(&self, deeds: Vec<Deed>, note: Option<(&'static str, Vec<u8>)>) -> impl Changed<()> {
+        self.exchange.witness(deeds, note)
+    }
+
+    fn noted(&self, kind: &str) -> Result<Option<Vec<u8>>, ReadingError> {
+        self.reading.noted(kind)
     }
 
     fn search(

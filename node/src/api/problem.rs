@@ -91,6 +91,11 @@ impl Failure {
         Self::new(StatusCode::FORBIDDEN, name, "not allowed", detail)
     }
 
+    /// Whether an answer turns a caller away for what its token may not.
+    pub(super) fn lacks_role(response: &Response) -> bool {
+        response.status() == StatusCode::FORBIDDEN
+    }
+
     pub(super) fn media_type() -> Self {
         let detail = "the Content-Type is to be `application/json`";
         Self::new(

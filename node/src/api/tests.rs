@@ -16,7 +16,7 @@ use super::*;
 mod described;
 mod following;
 
-use crate::exchange::{Actor, ExchangeError};
+use crate::exchange::{Actor, Deed, ExchangeError};
 use crate::reading::ReadingError;
 use crate::store::StoreError;
 use crate::store::entry::Position;
@@ -78,6 +78,14 @@ impl Backend for Fake {
 
     async fn join(&self, _: Actor, _: local::JoinRequest) -> Result<local::CharterReply, ExchangeError> {
         Err(ExchangeError::Store(Arc::new(StoreError::Behind)))
+    }
+
+    async fn witness(&self, _: Vec<Deed>, _: Option<(&'static str, Vec<u8>)>) -> Result<(), ExchangeError> {
+        Ok(())
+    }
+
+    fn noted(&self, _: &str) -> Result<Option<Vec<u8>>, ReadingError> {
+        Ok(None)
     }
 
     fn search(

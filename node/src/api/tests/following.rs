@@ -286,3 +286,61 @@ async fn events_show_no_object_above_the_ceiling_and_end_with_the_token() {
     }
     node.end().await;
 }
+
+#[tokio::test]
+async fn the_audit_log_tells_of_tokens_made_used_and_revoked_and_across_a_restart_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    let node = alone(folder).await;
+    let mut tokens = Tokens::open(folder).unwrap();
+    let now = Timestamp::from_millis(2);
+    tokens.add("chief", [Role::Admin], Tlp::Red, now).unwrap();
+    let told = async |node: &Alone, last: &str| {
+        // Every turn is a whole request; the bound only ends a test that would hang.
+        for _ in 0..20_000 {
+            let bearer = fs::read_to_string(folder.join("tokens/chief.token")).unwrap();
+            let head = format!(
+                "GET /v1/audit HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {}\r\nconnection: close\r\n\r\n",
+                node.address,
+                bearer.trim_end()
+            );
+            let mut stream = TcpStream::connect(node.address).await.unwrap();
+            stream.write_all(head.as_bytes()).await.unwrap();
+            let mut text = String::new();
+            stream.read_to_string(&mut text).await.unwrap();
+            let (_, body) = text.split_once("\r\n\r\n").unwrap();
+            let Ok(page) = serde_json::from_str::<local::AuditPage>(body) else {
+                continue;
+            };
+            let mut chain = hanse_protocol::audit::Chain::new();
+            page.lines.iter().for_each(|line| chain.follow(line).unwrap());
+            let lines = page.lines.iter().map(|line| &line.entry);
+            let lines: Vec<String> = lines
+                .map(|line| format!("{} {} {}", line.actor, line.action, line.subject))
+                .collect();
+            if lines.iter().any(|line| line == last) {
+                return lines;
+            }
+        }
+        panic!("`{last}` never came");
+    };
+    let lines = told(&node, "token chief use-token GET /v1/audit").await;
+    assert!(
+        lines.contains(&"operator add-token screen read TLP:CLEAR".to_owned()),
+        "{lines:?}"
+    );
+    assert!(
+        lines.contains(&"operator add-token chief admin TLP:RED".to_owned()),
+        "{lines:?}"
+    );
+    drop(node.follow(folder, "siem", "", "").await);
+    told(&node, "token siem use-token GET /v1/events").await;
+    node.end().await;
+
+    tokens.revoke("siem").unwrap();
+    let node = alone(folder).await;
+    let lines = told(&node, "operator revoke-token siem").await;
+    let added = lines.iter().filter(|line| line.contains("add-token"));
+    assert_eq!(added.count(), 3, "{lines:?}");
+    node.end().await;
+}
