@@ -34,7 +34,7 @@ const REMEMBERED: usize = 1_024;
 /// What a request did with a token.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Use {
-    /// A known token, by name, was borne, and by what for the first time.
+    /// A known token, by name, let a request through.
     Known(String),
     /// A known token lacks a role.
     Lacking(String),
