@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
-use axum::routing::{delete, get, post};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::{Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -19,16 +18,22 @@ use crate::reading::Reading;
 use crate::settings;
 use crate::tokens::Tokens;
 
+mod audit;
 mod auth;
 mod backend;
 mod body;
 mod community;
+mod events;
 mod health;
 mod line;
+mod openapi;
+mod patience;
 mod problem;
 mod records;
+mod routes;
 #[cfg(test)]
 mod tests;
+mod witness;
 
 use backend::{Backend, Node};
 
@@ -38,6 +43,9 @@ const REQUESTS: usize = 32;
 
 /// Most reads of the store at once: they hold blocking threads, and the disk has no more to give.
 const READS: usize = 4;
+
+/// Most clients that follow events at once; a page of records is held for each.
+const EVENTS: usize = 16;
 
 /// How often the book of tokens is looked at: an added or revoked token counts within a second.
 const TOKENS: Duration = Duration::from_millis(500);
@@ -76,11 +84,15 @@ pub struct Serving {
 struct Shared<B> {
     backend: B,
     tokens: watch::Receiver<Arc<Tokens>>,
+    /// Tells the audit log of tokens that are used.
+    uses: mpsc::Sender<witness::Used>,
     metrics: Arc<Mutex<Registry>>,
     hosts: Vec<String>,
     port: u16,
     requests: Semaphore,
     reads: Semaphore,
+    events: Arc<Semaphore>,
+    stop: CancellationToken,
 }
 
 type State<B> = Arc<Shared<B>>;
@@ -114,18 +126,25 @@ async fn serve_with<B: Backend>(
     };
     let listener = TcpListener::bind(settings.listen).await.map_err(listening)?;
     let address = listener.local_addr().map_err(listening)?;
+    let tokens = auth::follow(tokens, TOKENS, stop.clone());
+    let (uses, used) = mpsc::channel(witness::WAITING);
+    witness::start(backend.clone(), tokens.clone(), used, stop.clone());
     let shared = Arc::new(Shared {
         backend,
-        tokens: auth::follow(tokens, TOKENS, stop.clone()),
+        tokens,
+        uses,
         metrics,
         hosts: settings.hosts.clone(),
         port: address.port(),
         requests: Semaphore::new(REQUESTS),
         reads: Semaphore::new(READS),
+        events: Arc::new(Semaphore::new(EVENTS)),
+        stop: stop.clone(),
     });
     let router = routes(shared);
     let task = tokio::spawn(async move {
-        let served = axum::serve(listener, router).with_graceful_shutdown(stop.clone().cancelled_owned());
+        let served = axum::serve(patience::Patient(listener), router)
+            .with_graceful_shutdown(stop.clone().cancelled_owned());
         let farewell = async {
             stop.cancelled().await;
             tokio::time::sleep(FAREWELL).await;
@@ -138,24 +157,9 @@ async fn serve_with<B: Backend>(
     Ok(Serving { address, task })
 }
 
-/// Every route; what each of them takes and answers is in `hanse_protocol::local`.
+/// Every route, behind what holds for all of them.
 fn routes<B: Backend>(shared: State<B>) -> Router {
-    Router::new()
-        .route("/v1/records", post(records::publish::<B>).get(records::page::<B>))
-        .route("/v1/records/{id}", get(records::record::<B>))
-        .route("/v1/objects/{id}", get(records::object::<B>))
-        .route("/v1/search", post(records::search::<B>))
-        .route(
-            "/v1/members",
-            get(community::members::<B>).post(community::admit::<B>),
-        )
-        .route("/v1/members/{handle}", delete(community::expel::<B>))
-        .route("/v1/status", get(community::status::<B>))
-        .route("/v1/request", post(community::request::<B>))
-        .route("/v1/community", post(community::found::<B>))
-        .route("/v1/join", post(community::join::<B>))
-        .route("/healthz", get(health::healthz))
-        .route("/metrics", get(health::metrics::<B>))
+    routes::router()
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(body::limit())

@@ -39,6 +39,17 @@ pub const INBOX: usize = 1_024;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Actor(pub String);
 
+/// Something that was done beside the exchange and is for the audit log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Deed {
+    /// Who did it.
+    pub actor: Actor,
+    /// What was done.
+    pub action: &'static str,
+    /// To what: names, ids and hashes.
+    pub subject: String,
+}
+
 /// Where this node stands: replaced as a whole whenever it changes.
 #[derive(Clone, Debug)]
 pub struct Standing {
@@ -177,6 +188,7 @@ enum Command {
         kind: String,
         bytes: Vec<u8>,
     },
+    Witness(Vec<Deed>, Option<(&'static str, Vec<u8>)>, Reply<()>),
 }
 
 impl Command {
@@ -348,6 +360,18 @@ impl Exchange {
                 bytes,
             })
             .is_ok()
+    }
+
+    /// Writes deeds to the audit log, and with them a small durable fact; answers after the commit.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Store`], [`ExchangeError::Stopped`].
+    pub async fn witness(
+        &self,
+        deeds: Vec<Deed>,
+        note: Option<(&'static str, Vec<u8>)>,
+    ) -> Result<(), ExchangeError> {
+        self.ask(|reply| Command::Witness(deeds, note, reply)).await
     }
 
     /// Where the node stands now.

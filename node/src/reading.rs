@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use hanse_protocol::admission::{self, Admitted, Opened};
+use hanse_protocol::audit::{AuditLine, Head};
 use hanse_protocol::identity::RecordId;
 use hanse_protocol::local::{self, Match, ObjectView, Readable, RecordView};
 use hanse_protocol::observable::Observable;
@@ -296,6 +297,33 @@ impl Reading {
             charter: charter.version,
             members: charter.members.iter().map(view).collect(),
         }))
+    }
+
+    /// The content of the latest note of a kind.
+    ///
+    /// # Errors
+    /// [`ReadingError::Store`].
+    pub fn noted(&self, kind: &str) -> Result<Option<Vec<u8>>, ReadingError> {
+        Ok(self.store.note(kind)?)
+    }
+
+    /// Lines of the audit log from number `from` on.
+    ///
+    /// # Errors
+    /// [`ReadingError::Store`].
+    pub fn audit(&self, from: u64, limit: usize) -> Result<local::AuditPage, ReadingError> {
+        let head = self.store.audit_head()?;
+        let lines = self.store.audit(from, limit.clamp(1, local::PAGE))?;
+        let next = lines.last().map_or(from, |line| line.seq.saturating_add(1));
+        Ok(local::AuditPage {
+            lines: lines.into_iter().map(AuditLine::from).collect(),
+            next,
+            more: next <= head.lines,
+            head: Head {
+                lines: head.lines,
+                hash: head.hash,
+            },
+        })
     }
 
     /// Health and numbers.

@@ -7,6 +7,7 @@
 
 pub mod admission;
 pub mod audience;
+pub mod audit;
 pub mod charter;
 pub mod compress;
 pub mod content;

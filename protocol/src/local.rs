@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use crate::audit::{AuditLine, Head};
 use crate::charter::member::{MemberKind, Profile};
 use crate::identity::{CommunityId, Handle, RecordId};
 use crate::record::Kind;
@@ -157,7 +158,16 @@ pub enum Readable {
     Gone,
 }
 
-/// A record as this node holds it: `GET /v1/records/{id}`, and one line of `GET /v1/records`.
+/// A record as this node holds it: `GET /v1/records/{id}`, one line of `GET /v1/records`, and the
+/// data of an event.
+///
+/// `GET /v1/events?after=POSITION&objects=BOOL` (role read) is a `text/event-stream` of every record
+/// at the entry that completes it, from a position on, or from now on. An event `record` has the
+/// record's position as its id. The id of the last event, as `Last-Event-ID` or `after`, is where to
+/// go on: nothing is missed or doubled. A comment with an id comes first, and whenever nothing else
+/// came for 15 s. An event `problem` has a [`Problem`] as its data and is the last one; otherwise
+/// the stream ends when the node stops. Line breaks between the tokens of an object read as LF,
+/// however it was issued.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct RecordView {
     /// Its id.
@@ -412,6 +422,20 @@ pub struct CharterReply {
     pub charter: u64,
     /// Active members.
     pub members: usize,
+}
+
+/// `GET /v1/audit?from=SEQ&limit=N` (role admin): lines of the audit log, from a number on, or from
+/// the first.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuditPage {
+    /// The lines, each with its hash.
+    pub lines: Vec<AuditLine>,
+    /// The number to go on from.
+    pub next: u64,
+    /// Whether there are more lines now.
+    pub more: bool,
+    /// Where the log stood before these lines were read.
+    pub head: Head,
 }
 
 /// An error (RFC 9457, `application/problem+json`).

@@ -12,6 +12,7 @@ use crate::client::{Client, DEFAULT_API};
 use failure::Failure;
 
 mod admit;
+mod audit;
 mod confirm;
 mod create;
 mod expel;
@@ -24,6 +25,7 @@ mod request;
 mod search;
 mod show;
 mod status;
+mod tail;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -60,8 +62,8 @@ Files:
   says otherwise. `hansed init` makes an admin token, tokens/admin.token in the node's folder;
   `hansed token add` makes others, with less power.
 
-With --json every command prints exactly one JSON document on standard output; errors and
-notes go to standard error. `hanse help COMMAND` shows the document's shape.";
+With --json every command prints exactly one JSON document on standard output (`tail` one
+a line); errors and notes go to standard error. `hanse help COMMAND` shows the document's shape.";
 
 /// Share threat intelligence through a Hanse node.
 #[derive(Parser)]
@@ -98,6 +100,7 @@ enum Command {
     Publish(publish::Publish),
     Search(search::Search),
     Show(show::Show),
+    Tail(tail::Tail),
     Members(members::Members),
     Status(status::Status),
     Request(request::Request),
@@ -105,6 +108,9 @@ enum Command {
     #[command(subcommand)]
     Community(Community),
     Join(join::Join),
+    /// Show, export and check the node's audit log
+    #[command(subcommand)]
+    Audit(audit::Audit),
 }
 
 #[derive(Subcommand)]
@@ -131,6 +137,15 @@ impl Console<'_> {
     fn document(&mut self, document: &impl Serialize) -> Result<(), Failure> {
         serde_json::to_writer(&mut self.out, document).map_err(|error| Failure::output(error.into()))?;
         self.out.write_all(b"\n").map_err(Failure::output)
+    }
+
+    /// Prints a JSON document on a line, for a command that prints one after another.
+    fn line(&mut self, document: &impl Serialize) -> Result<(), Failure> {
+        let mut text = serde_json::to_string(document).map_err(|error| Failure::output(error.into()))?;
+        // Objects stand as they were issued, and between their tokens may be line breaks.
+        text.retain(|c| c != '\n' && c != '\r');
+        text.push('\n');
+        self.say(&text)
     }
 
     /// Prints text for people.
@@ -191,6 +206,11 @@ fn usage(error: &clap::Error, console: &mut Console<'_>) -> u8 {
 }
 
 fn execute(arguments: Arguments, console: &mut Console<'_>) -> Result<Exit, Failure> {
+    if let Command::Audit(command) = &arguments.command
+        && let Some(file) = command.offline()
+    {
+        return audit::verify_file(file, console);
+    }
     let token = arguments
         .node
         .token_file
@@ -213,6 +233,7 @@ impl Command {
             Self::Publish(command) => command.run(client, console).await,
             Self::Search(command) => command.run(client, console).await,
             Self::Show(command) => command.run(client, console).await,
+            Self::Tail(command) => command.run(client, console).await,
             Self::Members(command) => command.run(client, console).await,
             Self::Status(command) => command.run(client, console).await,
             Self::Request(command) => command.run(client, console).await,
@@ -220,6 +241,7 @@ impl Command {
             Self::Community(Community::Admit(command)) => command.run(client, console).await,
             Self::Community(Community::Expel(command)) => command.run(client, console).await,
             Self::Join(command) => command.run(client, console).await,
+            Self::Audit(command) => command.run(client, console).await,
         }
     }
 }

@@ -5,15 +5,17 @@ use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
+use futures::Stream;
 use hanse_protocol::identity::{Handle, RecordId};
 use hanse_protocol::local;
-use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Method, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::draft::Draft;
 use crate::error::SdkError;
+use crate::events::Following;
 
 /// Where a node's API listens unless its settings say otherwise.
 pub const DEFAULT_API: &str = "http://127.0.0.1:7474";
@@ -221,6 +223,54 @@ impl Client {
     /// [`SdkError`].
     pub async fn join(&self, request: &local::JoinRequest) -> Result<local::CharterReply, SdkError> {
         self.post(&["join"], request, CHANGE).await
+    }
+
+    /// Records as they become complete at the node, after a position or from now on; with the
+    /// objects this token may see, if asked for.
+    ///
+    /// The stream has no end. When the connection is lost or the node starts again it goes on by
+    /// itself, with longer waits the longer that takes, and nothing is missed or doubled; a
+    /// record's `position` is where a later call goes on. An error is its last item: the node could
+    /// not be reached the first time, or refused.
+    pub fn events(
+        &self,
+        after: Option<u64>,
+        objects: bool,
+    ) -> impl Stream<Item = Result<local::RecordView, SdkError>> + Send + use<> {
+        Following::new(self.clone(), after, objects).stream()
+    }
+
+    /// Begins to follow events.
+    pub(crate) async fn follow(&self, after: Option<u64>, objects: bool) -> Result<Response, SdkError> {
+        let mut url = self.route(&["events"]);
+        url.query_pairs_mut()
+            .append_pair("objects", if objects { "true" } else { "false" });
+        if let Some(after) = after {
+            url.query_pairs_mut().append_pair("after", &after.to_string());
+        }
+        let request = self.http.get(url).header(ACCEPT, "text/event-stream");
+        let response = tokio::time::timeout(LOOK, request.send())
+            .await
+            .map_err(|_| SdkError::Silent {
+                api: self.api().to_owned(),
+            })?
+            .map_err(|error| self.transport(error))?;
+        match response.status().is_success() {
+            true => Ok(response),
+            false => Err(self.refusal(response).await),
+        }
+    }
+
+    /// Lines of the audit log from a number on.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn audit(&self, from: u64, limit: usize) -> Result<local::AuditPage, SdkError> {
+        let mut url = self.route(&["audit"]);
+        url.query_pairs_mut()
+            .append_pair("from", &from.to_string())
+            .append_pair("limit", &limit.to_string());
+        self.send(Method::GET, url, None, LOOK).await
     }
 
     fn route(&self, segments: &[&str]) -> Url {

@@ -48,6 +48,12 @@ pub enum SdkError {
         #[source]
         source: reqwest::Error,
     },
+    /// The node took the connection and did not answer in time.
+    #[error("the node at `{api}` does not answer")]
+    Silent {
+        /// The API's address.
+        api: String,
+    },
     /// The node refused, and says why.
     #[error("{}", .0.detail)]
     Problem(Problem),

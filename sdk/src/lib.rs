@@ -6,6 +6,7 @@ pub mod cli;
 pub mod client;
 pub mod draft;
 pub mod error;
+mod events;
 pub mod publish;
 pub mod source;
 

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::problem::{Failure, name};
-use super::{Shared, State as Held};
+use super::{Shared, State as Held, witness};
 use crate::exchange::Actor;
 use crate::tokens::{Token, Tokens};
 
@@ -42,8 +42,15 @@ pub(super) async fn presented<B: Send + Sync + 'static>(
             token.map_or(Presented::Unknown, |token| Presented::Known(Arc::new(token)))
         }
     };
-    request.extensions_mut().insert(presented);
-    next.run(request).await
+    request.extensions_mut().insert(presented.clone());
+    let place = witness::place(&request);
+    let response = next.run(request).await;
+    let allowed = !Failure::lacks_role(&response);
+    if let Some(used) = witness::used(&presented, allowed) {
+        // Where many wait already, the next use tells of this one too.
+        drop(shared.uses.try_send((used, place)));
+    }
+    response
 }
 
 /// The token in a request's headers: at most one, after the word Bearer in any case (RFC 6750).
@@ -83,6 +90,11 @@ impl<const ROLE: u8> Caller<ROLE> {
     /// What this caller is shown at most.
     pub(super) fn ceiling(&self) -> hanse_protocol::tlp::Tlp {
         self.0.ceiling
+    }
+
+    /// The token itself, for what outlasts the request.
+    pub(super) fn into_token(self) -> Arc<Token> {
+        self.0
     }
 
     /// Who the audit log names.

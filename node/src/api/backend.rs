@@ -4,9 +4,11 @@
 use hanse_protocol::identity::{Handle, RecordId};
 use hanse_protocol::local;
 use hanse_protocol::tlp::Tlp;
+use tokio::sync::watch;
 
-use crate::exchange::{Actor, Exchange, ExchangeError};
+use crate::exchange::{Actor, Deed, Exchange, ExchangeError};
 use crate::reading::{Reading, ReadingError};
+use crate::store::entry::Position;
 
 /// An answer of the exchange, awaited.
 pub(super) trait Changed<T>: Future<Output = Result<T, ExchangeError>> + Send {}
@@ -22,6 +24,9 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
     fn expel(&self, by: Actor, member: Handle) -> impl Changed<local::CharterReply>;
     fn join(&self, by: Actor, request: local::JoinRequest) -> impl Changed<local::CharterReply>;
 
+    fn witness(&self, deeds: Vec<Deed>, note: Option<(&'static str, Vec<u8>)>) -> impl Changed<()>;
+
+    fn noted(&self, kind: &str) -> Result<Option<Vec<u8>>, ReadingError>;
     fn search(
         &self,
         request: &local::SearchRequest,
@@ -37,6 +42,8 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
         ceiling: Tlp,
     ) -> Result<local::RecordPage, ReadingError>;
     fn members(&self) -> Result<Option<local::MembersReply>, ReadingError>;
+    fn audit(&self, from: u64, limit: usize) -> Result<local::AuditPage, ReadingError>;
+    fn positions(&self) -> watch::Receiver<Position>;
     fn status(&self) -> impl Future<Output = Result<local::StatusReply, ReadingError>> + Send;
 }
 
@@ -72,6 +79,14 @@ impl Backend for Node {
         self.exchange.join(by, request)
     }
 
+    fn witness(&self, deeds: Vec<Deed>, note: Option<(&'static str, Vec<u8>)>) -> impl Changed<()> {
+        self.exchange.witness(deeds, note)
+    }
+
+    fn noted(&self, kind: &str) -> Result<Option<Vec<u8>>, ReadingError> {
+        self.reading.noted(kind)
+    }
+
     fn search(
         &self,
         request: &local::SearchRequest,
@@ -100,6 +115,14 @@ impl Backend for Node {
 
     fn members(&self) -> Result<Option<local::MembersReply>, ReadingError> {
         self.reading.members()
+    }
+
+    fn audit(&self, from: u64, limit: usize) -> Result<local::AuditPage, ReadingError> {
+        self.reading.audit(from, limit)
+    }
+
+    fn positions(&self) -> watch::Receiver<Position> {
+        self.exchange.positions()
     }
 
     fn status(&self) -> impl Future<Output = Result<local::StatusReply, ReadingError>> + Send {

@@ -37,6 +37,29 @@ pub(super) mod name {
     pub(crate) const FULL: &str = "full";
     pub(crate) const STOPPING: &str = "stopping";
     pub(crate) const INTERNAL: &str = "internal";
+
+    /// All of them.
+    pub(crate) const ALL: [&str; 19] = [
+        UNAUTHENTICATED,
+        ROLE,
+        HOST,
+        ORIGIN,
+        NO_ROUTE,
+        METHOD,
+        MEDIA_TYPE,
+        TOO_LARGE,
+        SLOW,
+        MALFORMED,
+        INVALID,
+        NOT_FOUND,
+        UNKNOWN_MEMBER,
+        NO_COMMUNITY,
+        HAS_COMMUNITY,
+        FINGERPRINT,
+        BUSY,
+        STOPPING,
+        INTERNAL,
+    ];
 }
 
 /// An answer that is a problem.
@@ -67,6 +90,11 @@ impl Failure {
 
     pub(super) fn forbidden(name: &'static str, detail: String) -> Self {
         Self::new(StatusCode::FORBIDDEN, name, "not allowed", detail)
+    }
+
+    /// Whether an answer turns a caller away for what its token may not.
+    pub(super) fn lacks_role(response: &Response) -> bool {
+        response.status() == StatusCode::FORBIDDEN
     }
 
     pub(super) fn media_type() -> Self {
@@ -203,15 +231,21 @@ impl From<ReadingError> for Failure {
     }
 }
 
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        let problem = Problem {
+impl Failure {
+    /// The document that tells it.
+    pub(super) fn problem(&self) -> Problem {
+        Problem {
             kind: format!("urn:hanse:problem:{}", self.name),
             title: self.title.to_owned(),
             status: self.status.as_u16(),
-            detail: self.detail,
-        };
-        let mut response = (self.status, Json(problem)).into_response();
+            detail: self.detail.clone(),
+        }
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.problem())).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if self.status == StatusCode::UNAUTHORIZED {

@@ -106,7 +106,8 @@ pub(super) fn segment(path: Result<Path<String>, PathRejection>) -> Result<Strin
     }
 }
 
-fn checked_limit(limit: Option<usize>) -> Result<usize, Failure> {
+/// The limit a caller gave, if it is one.
+pub(super) fn checked_limit(limit: Option<usize>) -> Result<usize, Failure> {
     match limit {
         None => Ok(local::PAGE),
         Some(limit) if (1..=local::PAGE).contains(&limit) => Ok(limit),

@@ -10,10 +10,16 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::backend::Changed;
+use super::problem::Failure;
 use super::*;
-use crate::exchange::{Actor, ExchangeError};
+
+mod described;
+mod following;
+
+use crate::exchange::{Actor, Deed, ExchangeError};
 use crate::reading::ReadingError;
 use crate::store::StoreError;
+use crate::store::entry::Position;
 
 /// A node that notes what it was asked and answers what it was told to.
 #[derive(Clone, Default)]
@@ -74,6 +80,14 @@ impl Backend for Fake {
         Err(ExchangeError::Store(Arc::new(StoreError::Behind)))
     }
 
+    async fn witness(&self, _: Vec<Deed>, _: Option<(&'static str, Vec<u8>)>) -> Result<(), ExchangeError> {
+        Ok(())
+    }
+
+    fn noted(&self, _: &str) -> Result<Option<Vec<u8>>, ReadingError> {
+        Ok(None)
+    }
+
     fn search(
         &self,
         request: &local::SearchRequest,
@@ -108,6 +122,15 @@ impl Backend for Fake {
 
     fn members(&self) -> Result<Option<local::MembersReply>, ReadingError> {
         Ok(None)
+    }
+
+    fn audit(&self, from: u64, limit: usize) -> Result<local::AuditPage, ReadingError> {
+        self.note(format!("audit {from} {limit}"));
+        Ok(local::AuditPage::default())
+    }
+
+    fn positions(&self) -> watch::Receiver<Position> {
+        watch::channel(Position(0)).1
     }
 
     async fn status(&self) -> Result<local::StatusReply, ReadingError> {
@@ -219,7 +242,7 @@ impl Daemon {
     }
 }
 
-const ROUTES: [(&str, Role); 12] = [
+const ROUTES: [(&str, Role); 14] = [
     ("POST /v1/records", Role::Publish),
     ("GET /v1/records", Role::Read),
     ("GET /v1/records/00", Role::Read),
@@ -232,6 +255,8 @@ const ROUTES: [(&str, Role); 12] = [
     ("POST /v1/request", Role::Admin),
     ("POST /v1/community", Role::Admin),
     ("POST /v1/join", Role::Admin),
+    ("GET /v1/audit", Role::Admin),
+    ("GET /v1/events", Role::Read),
 ];
 
 #[tokio::test]

@@ -291,6 +291,17 @@ impl Worker {
                 let note = crate::store::entry::NoteEntry { kind, bytes };
                 self.batch.push(Entry::Note(note), None);
             }
+            Command::Witness(deeds, note, reply) => {
+                for deed in deeds {
+                    self.audit(&deed.actor.0, deed.action, deed.subject, None);
+                }
+                if let Some((kind, bytes)) = note {
+                    let kind = kind.to_owned();
+                    self.batch
+                        .push(Entry::Note(crate::store::entry::NoteEntry { kind, bytes }), None);
+                }
+                self.batch.answer(reply, |_| ());
+            }
         }
     }
 

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+pub use hanse_protocol::audit::AuditEntry;
 use hanse_protocol::identity::{CommunityId, RecordId};
 use hanse_protocol::limits;
 use hanse_protocol::timestamp::Timestamp;
@@ -123,33 +124,6 @@ pub struct CharterEntry {
     pub bytes: Vec<u8>,
 }
 
-/// A line of the audit log. Names and hashes only, never content.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
-#[cbor(array)]
-pub struct AuditEntry {
-    /// Number of the line, from 1; filled in by the store.
-    #[n(0)]
-    pub seq: u64,
-    /// [`AuditEntry::hash`] of the line before, zero for the first; filled in by the store.
-    #[cbor(n(1), with = "bytes")]
-    pub previous: [u8; 32],
-    /// When it happened.
-    #[n(2)]
-    pub at: Timestamp,
-    /// Who did it, at most [`TEXT`] bytes.
-    #[n(3)]
-    pub actor: String,
-    /// What was done, at most [`TEXT`] bytes.
-    #[n(4)]
-    pub action: String,
-    /// To what: ids and hashes, at most [`TEXT`] bytes.
-    #[n(5)]
-    pub subject: String,
-    /// Hash of the ruling it was done under.
-    #[cbor(n(6), with = "bytes")]
-    pub ruling: Option<[u8; 32]>,
-}
-
 /// A small durable fact of the node itself; the latest of a kind counts.
 #[derive(Clone, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -225,37 +199,6 @@ pub enum EntryError {
     /// Bytes that are no entries in their one encoding.
     #[error("not entries in their one encoding: {0}")]
     Malformed(String),
-}
-
-impl AuditEntry {
-    /// A line for the store to number and chain.
-    pub fn new(
-        at: Timestamp,
-        actor: impl Into<String>,
-        action: impl Into<String>,
-        subject: impl Into<String>,
-        ruling: Option<[u8; 32]>,
-    ) -> Self {
-        Self {
-            seq: 0,
-            previous: [0; 32],
-            at,
-            actor: actor.into(),
-            action: action.into(),
-            subject: subject.into(),
-            ruling,
-        }
-    }
-
-    /// What the next line names as its `previous`: BLAKE3 over this line's encoding, in which its
-    /// number and its own predecessor's hash are included.
-    pub fn hash(&self) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_derive_key("hanse audit line 1");
-        if let Ok(bytes) = minicbor::to_vec(self) {
-            hasher.update(&bytes);
-        }
-        *hasher.finalize().as_bytes()
-    }
 }
 
 impl Entry {

@@ -94,7 +94,10 @@ fn exit_of(error: &SdkError) -> Exit {
         SdkError::Problem(_) | SdkError::Busy { .. } | SdkError::Request(_) | SdkError::TooLarge { .. } => {
             Exit::Refused
         }
-        SdkError::Unreachable { .. } | SdkError::Broken { .. } | SdkError::Answer { .. } => Exit::Unreachable,
+        SdkError::Unreachable { .. }
+        | SdkError::Silent { .. }
+        | SdkError::Broken { .. }
+        | SdkError::Answer { .. } => Exit::Unreachable,
     }
 }
 

@@ -71,7 +71,8 @@ impl Reserved {
     }
 }
 
-fn unwritable(path: &Path, error: &io::Error) -> Failure {
+/// A file that could not be written.
+pub(super) fn unwritable(path: &Path, error: &io::Error) -> Failure {
     Failure::new(
         Exit::Usage,
         format!("`{}` cannot be written: {error}", path.display()),

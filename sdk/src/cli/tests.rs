@@ -1,12 +1,14 @@
 use std::io::Cursor;
 use std::os::unix::fs::PermissionsExt;
 
+use hanse_protocol::audit::{AuditEntry, AuditLine, Head};
 use hanse_protocol::charter::chain::CharterChain;
 use hanse_protocol::charter::join::{self, Invite};
 use hanse_protocol::charter::member::{Lane, MemberSealingKey, MemberSigningKey, Profile};
 use hanse_protocol::charter::{Budget, Charter, Member, SignedCharter};
 use hanse_protocol::identity::NodeId;
 use hanse_protocol::identity::keys::{SealingKey, SigningKey};
+use hanse_protocol::local::AuditPage;
 use hanse_protocol::timestamp::Timestamp;
 use hanse_protocol::tlp::Tlp;
 use tempfile::TempDir;
@@ -417,4 +419,107 @@ fn the_recovery_key_goes_into_a_file_of_ones_own_and_nowhere_else() {
     assert!(founded.err.contains("three stewards"));
     assert_eq!(create("again").exit, 2);
     assert_eq!(fake.asked().len(), 2);
+}
+
+#[test]
+fn an_exported_audit_log_is_checked_without_a_node_and_names_the_line_that_was_changed() {
+    let mut previous = [0; 32];
+    let lines: Vec<AuditLine> = (1..=3)
+        .map(|seq| {
+            let mut entry = AuditEntry::new(Timestamp::from_millis(seq), "token siem", "publish", "", None);
+            (entry.seq, entry.previous) = (seq, previous);
+            previous = entry.hash();
+            AuditLine::from(entry)
+        })
+        .collect();
+    let head = Head {
+        lines: 3,
+        hash: previous,
+    };
+    let fake = Fake::start(move |asked| {
+        let from = asked
+            .line
+            .split(['=', '&'])
+            .nth(1)
+            .unwrap()
+            .parse::<u64>()
+            .unwrap();
+        // Two lines at a time, whatever was asked for.
+        let found: Vec<_> = lines
+            .iter()
+            .filter(|line| line.entry.seq >= from)
+            .take(2)
+            .cloned()
+            .collect();
+        let next = found.last().map_or(from, |line| line.entry.seq + 1);
+        let (more, lines) = (next <= 3, found);
+        let page = AuditPage {
+            lines,
+            next,
+            more,
+            head,
+        };
+        (200, serde_json::to_string(&page).unwrap())
+    });
+    let desk = Desk::new(&fake.api);
+    let path = desk.path("audit.ndjson");
+    let exported = desk.run(&["audit", "export", &path, "--json"]);
+    assert_eq!(exported.exit, 0, "{}", exported.err);
+    assert_eq!(exported.json()["lines"], 3);
+    assert_eq!(desk.run(&["audit", "export", &path]).exit, 2);
+    let node = desk.run(&["audit", "verify", "--json"]);
+    assert_eq!((node.exit, &node.json()["hash"]), (0, &exported.json()["hash"]));
+    assert!(desk.run(&["audit", "show"]).out.contains("token siem"));
+
+    // Neither a node nor a token is needed.
+    let verify = |path: &str| run_bare(["hanse", "audit", "verify", path, "--json"], "", false);
+    assert_eq!(verify(&path).exit, 0);
+    let text = std::fs::read_to_string(&path).unwrap();
+    let second = text.lines().nth(1).unwrap();
+    let forged = [
+        (second.replace("siem", "none"), 2),
+        ("{}".to_owned(), 2),
+        (String::new(), 2),
+        (text.lines().next().unwrap().to_owned(), 2),
+        (format!("{second}\n{second}"), 3),
+    ];
+    for (line, first) in forged {
+        let file = desk.file("forged.ndjson", &text.replace(second, &line));
+        let told = verify(&file);
+        assert_eq!(
+            (told.exit, &told.json()["broken"]["line"]),
+            (4, &first.into()),
+            "{line}"
+        );
+        assert_eq!(told.json()["holds"], false);
+    }
+    assert_eq!(verify(&desk.path("absent")).exit, 2);
+}
+
+#[test]
+fn tail_prints_a_document_a_line() {
+    let fake = Fake::start(|_| {
+        let record = |position| {
+            format!(
+                "id: {position}\nevent: record\ndata: {{\"id\":\"{}\",\"position\":{position},\"author\":\"acme\",\
+                 \"lane\":0,\"epoch\":1,\"seq\":1,\"charter\":1,\"created\":\"2026-01-01T00:00:00Z\",\
+                 \"expires\":\"2026-02-01T00:00:00Z\",\"kind\":\"objects\",\"body_bytes\":1,\"state\":\"readable\",\
+                 \"objects\":[{{\"tlp\":\"green\",\"object\":{{\ndata: \"a\": 1.0}}}}]}}\n\n",
+                "ab".repeat(32)
+            )
+        };
+        (200, format!(": alive\nid: 0\n\n{}{}", record(3), record(5)))
+    });
+    let desk = Desk::new(&fake.api);
+    let ran = desk.run(&["tail", "--after", "0", "--objects", "--count", "2", "--json"]);
+    assert_eq!(ran.exit, 0, "{}", ran.err);
+    let positions: Vec<_> = ran
+        .out
+        .lines()
+        .map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap()["position"].as_u64())
+        .collect();
+    assert_eq!(positions, [Some(3), Some(5)]);
+    assert!(ran.out.contains("{\"a\": 1.0}"), "{}", ran.out);
+    assert_eq!(fake.asked()[0].line, "GET /v1/events?objects=true&after=0");
+    assert!(desk.run(&["tail", "--count", "1"]).out.contains("acme"));
 }

@@ -1,0 +1,101 @@
+//! Every route, in one table: the router is made from it, and so is the OpenAPI document.
+
+use axum::Router;
+use axum::routing::{MethodRouter, delete, get, post};
+use hanse_protocol::local::Role;
+
+use super::backend::Backend;
+use super::{State, audit, community, events, health, openapi, records};
+
+/// What an answer holds.
+#[derive(Clone, Copy)]
+pub(super) enum Gives {
+    /// JSON of this schema.
+    Json(&'static str),
+    /// Any JSON object.
+    Document,
+    /// Server-sent events, whose data have this schema.
+    Events(&'static str),
+    /// Text of this media type.
+    Text(&'static str),
+}
+
+/// One route and method.
+pub(super) struct Route<B> {
+    pub(super) method: &'static str,
+    pub(super) path: &'static str,
+    /// The role it needs; `None` if no token is needed.
+    pub(super) role: Option<Role>,
+    pub(super) summary: &'static str,
+    /// Its query: names, and the types of JSON their values have.
+    pub(super) query: &'static [(&'static str, &'static str)],
+    /// Schema of the body it takes.
+    pub(super) takes: Option<&'static str>,
+    pub(super) gives: Gives,
+    handler: MethodRouter<State<B>>,
+}
+
+impl<B> Route<B> {
+    fn new(
+        (method, path): (&'static str, &'static str),
+        role: Option<Role>,
+        summary: &'static str,
+        gives: Gives,
+        handler: MethodRouter<State<B>>,
+    ) -> Self {
+        Self {
+            method,
+            path,
+            role,
+            summary,
+            query: &[],
+            takes: None,
+            gives,
+            handler,
+        }
+    }
+
+    fn query(self, query: &'static [(&'static str, &'static str)]) -> Self {
+        Self { query, ..self }
+    }
+
+    fn takes(self, schema: &'static str) -> Self {
+        Self {
+            takes: Some(schema),
+            ..self
+        }
+    }
+}
+
+/// The table. What each route takes and answers is in `hanse_protocol::local`.
+pub(super) fn table<B: Backend>() -> Vec<Route<B>> {
+    let (reads, publishes, administers) = (Some(Role::Read), Some(Role::Publish), Some(Role::Admin));
+    let text = "application/openmetrics-text";
+    #[rustfmt::skip]
+    let table = vec![
+        Route::new(("post", "/v1/records"), publishes, "Publish objects; answers after the commit", Gives::Json("PublishReply"), post(records::publish::<B>)).takes("PublishRequest"),
+        Route::new(("get", "/v1/records"), reads, "Records in the order they became complete here", Gives::Json("RecordPage"), get(records::page::<B>)).query(&[("after", "integer"), ("limit", "integer"), ("objects", "boolean")]),
+        Route::new(("get", "/v1/records/{id}"), reads, "One record", Gives::Json("RecordView"), get(records::record::<B>)),
+        Route::new(("get", "/v1/objects/{id}"), reads, "The versions of a STIX object", Gives::Json("ObjectReply"), get(records::object::<B>)),
+        Route::new(("post", "/v1/search"), reads, "Objects that hold an observable", Gives::Json("SearchReply"), post(records::search::<B>)).takes("SearchRequest"),
+        Route::new(("get", "/v1/events"), reads, "Records as they become complete; resumable by Last-Event-ID or after", Gives::Events("RecordView"), get(events::events::<B>)).query(&[("after", "integer"), ("objects", "boolean")]),
+        Route::new(("get", "/v1/members"), reads, "The members of the community", Gives::Json("MembersReply"), get(community::members::<B>)),
+        Route::new(("post", "/v1/members"), administers, "Admit who wrote a request", Gives::Json("Admission"), post(community::admit::<B>)).takes("AdmitRequest"),
+        Route::new(("delete", "/v1/members/{handle}"), administers, "Expel a member", Gives::Json("CharterReply"), delete(community::expel::<B>)),
+        Route::new(("get", "/v1/status"), reads, "Health and numbers of the node", Gives::Json("StatusReply"), get(community::status::<B>)),
+        Route::new(("post", "/v1/request"), administers, "Write a request to join a community", Gives::Json("RequestReply"), post(community::request::<B>)),
+        Route::new(("post", "/v1/community"), administers, "Found a community", Gives::Json("Founded"), post(community::found::<B>)).takes("FoundRequest"),
+        Route::new(("post", "/v1/join"), administers, "Join the community of an invite", Gives::Json("CharterReply"), post(community::join::<B>)).takes("JoinRequest"),
+        Route::new(("get", "/v1/audit"), administers, "Lines of the audit log", Gives::Json("AuditPage"), get(audit::page::<B>)).query(&[("from", "integer"), ("limit", "integer")]),
+        Route::new(("get", "/v1/openapi.json"), None, "This document", Gives::Document, get(openapi::openapi::<B>)),
+        Route::new(("get", "/healthz"), None, "Whether the daemon answers", Gives::Text("text/plain"), get(health::healthz)),
+        Route::new(("get", "/metrics"), None, "Numbers, without members' names", Gives::Text(text), get(health::metrics::<B>)),
+    ];
+    table
+}
+
+/// The router of the table.
+pub(super) fn router<B: Backend>() -> Router<State<B>> {
+    let add = |router: Router<State<B>>, route: Route<B>| router.route(route.path, route.handler);
+    table().into_iter().fold(Router::new(), add)
+}

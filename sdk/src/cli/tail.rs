@@ -1,0 +1,73 @@
+//! `hanse tail`: records as they become complete at the node.
+
+use clap::Args;
+use futures::StreamExt;
+use hanse_protocol::local::RecordView;
+
+use super::failure::Failure;
+use super::text::shown;
+use super::{Console, Exit};
+use crate::client::Client;
+
+/// Print records as they become complete
+///
+/// Goes on until it is stopped, and by itself when the connection is lost or the node starts
+/// again: nothing is missed or doubled. A record's position is what to go on after later.
+///
+/// With --json one document a line: {"id","position","author","lane","epoch","seq","charter",
+/// "created","expires","kind","replaces","body_bytes","state","objects":[{"tlp","object"}]} with
+/// RFC 3339 instants; `objects` only with --objects.
+#[derive(Args)]
+#[command(after_long_help = "Examples:
+  hanse tail
+  hanse tail --after 0 --objects --json | import-into-siem
+  hanse tail --after 4711 --json")]
+pub(super) struct Tail {
+    /// Position to go on after; 0 is the beginning. Only what is new if it is left out
+    #[arg(long, value_name = "POSITION")]
+    after: Option<u64>,
+    /// With the objects this token may see
+    #[arg(long)]
+    objects: bool,
+    /// End after this many records
+    #[arg(long, value_name = "N")]
+    count: Option<usize>,
+}
+
+impl Tail {
+    pub(super) async fn run(self, client: &Client, console: &mut Console<'_>) -> Result<Exit, Failure> {
+        let events = client.events(self.after, self.objects);
+        let mut events = Box::pin(events.take(self.count.unwrap_or(usize::MAX)));
+        while let Some(record) = events.next().await {
+            let record = record?;
+            if console.json {
+                console.line(&record)?;
+            } else {
+                console.say(&told(&record))?;
+            }
+            console.out.flush().map_err(Failure::output)?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn told(record: &RecordView) -> String {
+    let (kind, state) = (format!("{:?}", record.kind), format!("{:?}", record.state));
+    let mut text = format!(
+        "{:>8}  {}  {:<20}  {:<10}  {:<8}  {}\n",
+        record.position,
+        record.created,
+        record.author,
+        kind.to_lowercase(),
+        state.to_lowercase(),
+        record.id
+    );
+    for object in record.objects.iter().flatten() {
+        text.push_str(&format!(
+            "          {}  {}\n",
+            object.tlp,
+            shown(object.object.get())
+        ));
+    }
+    text
+}
