@@ -71,7 +71,7 @@ pub fn outcome(kind: &str, given: &Value) -> Value {
         "object" => object(given),
         "pattern" => Pattern::parse(given.text("text"))
             .map(|pattern| json!({"comparisons": pattern.comparisons().count()}))
-            .map_err(|e| json!({"refused": name_of(&e.kind), "offset": e.offset})),
+            .map_err(|e| json!({"refused": name_of(e.kind), "offset": e.offset})),
         other => panic!("no reader for `{other}`"),
     };
     read.unwrap_or_else(|refusal| refusal)

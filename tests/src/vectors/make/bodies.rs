@@ -175,12 +175,9 @@ fn stanzas(count: u8) -> Vec<u8> {
     let mut bytes = and(&[0x85, 1], &byte_string(&[0; 32]));
     bytes.extend(byte_string(&[0; 24]));
     bytes.push(0x80 + count);
-    for _ in 0..count {
-        bytes.push(0x83);
-        for size in [8, 32, 48] {
-            bytes.extend(byte_string(&vec![0; size]));
-        }
-    }
+    let fields = [8, 32, 48].map(|size| byte_string(&vec![0; size]));
+    let stanza = and(&[0x83], &fields.concat());
+    bytes.extend(stanza.repeat(usize::from(count)));
     bytes.extend(byte_string(&[0; 272]));
     bytes
 }
