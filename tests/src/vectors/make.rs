@@ -16,8 +16,11 @@ use super::read::outcome;
 mod bodies;
 mod charters;
 mod headers;
+mod joining;
 mod mesh;
 mod raw;
+mod records;
+mod stix;
 mod texts;
 
 /// 2026-01-01T00:00:00Z: when the community is founded.
@@ -30,9 +33,14 @@ pub fn all() -> Vec<Vector> {
     let families = [
         headers::vectors(),
         bodies::vectors(),
+        records::records(),
         charters::vectors(),
         mesh::vectors(),
+        joining::requests(),
+        joining::invites(),
         texts::vectors(),
+        stix::objects(),
+        stix::patterns(),
     ];
     families.into_iter().flatten().collect()
 }

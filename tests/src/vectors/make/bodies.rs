@@ -1,4 +1,4 @@
-//! Bodies, open and sealed, and whole records.
+//! Bodies, open and sealed.
 
 use chacha20poly1305::aead::{Aead, KeyInit, Payload};
 use chacha20poly1305::{XChaCha20Poly1305, XNonce};
@@ -13,12 +13,12 @@ use serde_json::{Value, json};
 
 use super::headers::header;
 use super::raw::{Seeded, and, byte_string, flipped, packed, stored};
-use super::{Cast, FOUNDED, MINUTE, Org, bad, good};
+use super::{Cast, Org, bad, good};
 use crate::vectors::{Vector, describe, hex, unhex};
 
-const ADDRESS: &str =
+pub(super) const ADDRESS: &str =
     r#"{"type":"ipv4-addr","id":"ipv4-addr--0198f97b-e65d-5025-87e5-58bc39d4bdb4","value":"198.51.100.7"}"#;
-const INDICATOR: &str = r#"{"type":"indicator","spec_version":"2.1","id":"indicator--0198f97b-e65d-4025-87e5-58bc39d4bdb4","created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","pattern":"[ipv4-addr:value = '198.51.100.7']","pattern_type":"stix","valid_from":"2026-01-01T00:00:00Z"}"#;
+pub(super) const INDICATOR: &str = r#"{"type":"indicator","spec_version":"2.1","id":"indicator--0198f97b-e65d-4025-87e5-58bc39d4bdb4","created":"2026-01-01T00:00:00.000Z","modified":"2026-01-01T00:00:00.000Z","pattern":"[ipv4-addr:value = '198.51.100.7']","pattern_type":"stix","valid_from":"2026-01-01T00:00:00Z"}"#;
 
 /// `Content::write(Green, Clear, [ADDRESS])` compressed with dictionary 1, made once: other versions
 /// of the compressor may write other bytes, but all must read these.
@@ -27,7 +27,6 @@ const WITH_DICTIONARY: &str = include_str!("with-dictionary.hex");
 pub(super) fn vectors() -> Vec<Vector> {
     let mut all = open();
     all.extend(sealed());
-    all.extend(records());
     all
 }
 
@@ -198,7 +197,7 @@ fn bound(charters: &CharterChain, header: &Header, author: &Org, body: &[u8], re
 }
 
 /// Seals under the randomness of this name, whose first 56 bytes are content key and nonce.
-fn sealed_to(
+pub(super) fn sealed_to(
     name: &str,
     packed: &Packed,
     readers: &[SealingPublic],
@@ -438,141 +437,4 @@ fn sealed() -> Vec<Vector> {
 
 fn refuses(given: &Value, reason: &str) -> bool {
     crate::vectors::read::outcome("sealed-body", given)["refused"] == reason
-}
-
-fn records() -> Vec<Vector> {
-    let cast = Cast::new();
-    let Cast {
-        city, water, mary, ..
-    } = &cast;
-    let charters = cast.community();
-    let key = &water.signing;
-    let chain: Vec<String> = charters.encode().iter().map(|charter| hex(charter)).collect();
-    let made = |body: &[u8], change: &dyn Fn(&mut Header)| {
-        let mut head = header(water, charters.newest(), body);
-        change(&mut head);
-        (
-            head.sign(charters.community(), key),
-            head.id(charters.community(), &key.verifying_key()),
-        )
-    };
-    let given = |header: &[u8], body: &[u8], reader: &Org| {
-        json!({"header": hex(header), "body": hex(body), "charters": chain, "now": FOUNDED + 2 * MINUTE,
-            "by": "healing", "reader": [reader.secret()]})
-    };
-    let open = |objects: &[&str]| Body::Open(packed(Tlp::Green, objects)).encode();
-    let body = open(&[ADDRESS, INDICATOR]);
-    let (bytes, id) = made(&body, &|_| ());
-    let head = header(water, charters.newest(), b"");
-    let secret = sealed_to(
-        "record",
-        &packed(Tlp::Red, &[ADDRESS]),
-        &[city.sealing.public()],
-        water,
-        &charters,
-        &head,
-    );
-    let (sealed, sealed_id) = made(&secret, &|_| ());
-    let (later, later_id) = made(b"of a later version", &|h| h.kind = Kind::Unknown(9));
-    let spoiled = flipped(&secret, 4);
-    let object = |text: &str, tlp: Tlp| json!({"text": text, "tlp": tlp});
-    let read = |id, sealed: bool, unmarked, objects: Value| {
-        json!({"id": id, "sealed": sealed,
-        "unmarked": unmarked, "floor": Tlp::Clear, "objects": objects})
-    };
-    let mut all = vec![
-        good(
-            "record",
-            "open",
-            "A record in the open, two objects.",
-            given(&bytes, &body, mary),
-            read(
-                id,
-                false,
-                Tlp::Green,
-                json!([object(ADDRESS, Tlp::Green), object(INDICATOR, Tlp::Green)]),
-            ),
-        ),
-        good(
-            "record",
-            "sealed",
-            "A sealed record, read by its reader.",
-            given(&sealed, &secret, city),
-            read(sealed_id, true, Tlp::Red, json!([object(ADDRESS, Tlp::Red)])),
-        ),
-        good(
-            "record",
-            "sealed-for-others",
-            "The same, held by another.",
-            given(&sealed, &secret, mary),
-            json!({"id": sealed_id, "opaque": true}),
-        ),
-        good(
-            "record",
-            "of-a-later-kind",
-            "Carried, never opened.",
-            given(&later, b"of a later version", city),
-            json!({"id": later_id, "opaque": true}),
-        ),
-    ];
-    let amber = Body::Open(packed(Tlp::Amber, &[ADDRESS])).encode();
-    let unsound = open(&[
-        ADDRESS,
-        &ADDRESS
-            .replace("198.51.100.7", "nowhere")
-            .replace("\"value\"", "\"valve\""),
-    ]);
-    let envelope = br#"{"unmarked":"green","objects":[]}"#;
-    let envelope = Body::Open(Packed {
-        dictionary: 0,
-        raw_len: 33,
-        bytes: stored(envelope),
-    })
-    .encode();
-    let of = |body: &[u8]| given(&made(body, &|_| ()).0, body, city);
-    let refused: Vec<(&str, &str, Value, &str)> = vec![
-        (
-            "other-body",
-            "A body of the same length that is not the header's.",
-            given(&bytes, &flipped(&body, body.len() - 4), city),
-            "body-hash",
-        ),
-        (
-            "body-cut-short",
-            "The body's last byte is missing.",
-            given(&bytes, &body[..body.len() - 1], city),
-            "body-hash",
-        ),
-        (
-            "amber-in-the-open",
-            "An object above GREEN in the open.",
-            of(&amber),
-            "open-beyond-floor",
-        ),
-        (
-            "unsound-object",
-            "The second object lacks a property.",
-            of(&unsound),
-            "object",
-        ),
-        ("no-floor", "Content without its floor.", of(&envelope), "content"),
-        (
-            "two-content-keys",
-            "The author committed to another key than it sealed to this reader.",
-            of(&spoiled),
-            "commitment",
-        ),
-        (
-            "body-of-garbage",
-            "A body that is none.",
-            of(b"garbage"),
-            "body-malformed",
-        ),
-    ];
-    all.extend(
-        refused
-            .into_iter()
-            .map(|(what, about, given, reason)| bad("record", what, about, given, reason)),
-    );
-    all
 }
