@@ -28,6 +28,4 @@ pub mod timestamp;
 pub mod tlp;
 
 #[cfg(test)]
-mod frozen;
-#[cfg(test)]
 mod league;

@@ -2,14 +2,17 @@
 //! HTTP to them, and members whose keys the test holds and who therefore need not be honest.
 //!
 //! Nothing here sleeps to let something happen: [`eventually`] looks again until it has happened, or
-//! the story has failed.
+//! the story has failed. Beside them: the frozen vectors, how they are made and read, and the fuzz
+//! targets.
 
 pub mod api;
 pub mod evil;
 pub mod forge;
+pub mod fuzz;
 pub mod league;
 pub mod node;
 pub mod objects;
+pub mod vectors;
 
 use std::time::Duration;
 

@@ -1,0 +1,94 @@
+//! JSON, STIX, patterns, observables and settings.
+
+use std::fs;
+
+use hanse_node::settings::Settings;
+use hanse_protocol::content::Content;
+use hanse_protocol::json::Json;
+use hanse_protocol::limits;
+use hanse_protocol::observable::Observable;
+use hanse_protocol::pattern::Pattern;
+use hanse_protocol::stix::Object;
+use hanse_protocol::tlp::Tlp;
+use tempfile::TempDir;
+
+pub(super) fn content(data: &[u8]) {
+    if let Ok(content) = Content::read(data) {
+        assert!(content.objects.len() <= limits::OBJECTS, "within bounds");
+        let again = Content::write(content.unmarked, content.floor, &content.objects);
+        assert_eq!(Content::read(&again).as_ref(), Ok(&content), "verbatim");
+        content
+            .objects
+            .iter()
+            .for_each(|object| self::object(object.as_bytes()));
+    }
+}
+
+pub(super) fn json(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data)
+        && Json::parse(text).is_ok()
+    {
+        // What we take, others take.
+        assert!(serde_json::from_str::<serde_json::Value>(text).is_ok(), "JSON");
+    }
+}
+
+pub(super) fn object(data: &[u8]) {
+    let Ok(text) = std::str::from_utf8(data) else {
+        return;
+    };
+    match Object::parse(text) {
+        Err(error) => drop(error.to_string()),
+        Ok(object) => {
+            assert_eq!(object.raw(), text, "verbatim");
+            assert!(
+                object.tlp(Tlp::Clear, Tlp::Amber) >= Tlp::Amber,
+                "never below the floor"
+            );
+            let observables = object.observables();
+            assert!(observables.len() <= limits::OBSERVABLES, "within bounds");
+            observables.iter().for_each(canonical);
+        }
+    }
+}
+
+pub(super) fn pattern(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data) {
+        match Pattern::parse(text) {
+            Ok(pattern) => drop(pattern.comparisons().count()),
+            Err(error) => assert!(error.offset <= text.len(), "an offset within"),
+        }
+    }
+}
+
+pub(super) fn observable(data: &[u8]) {
+    if let Ok(text) = std::str::from_utf8(data)
+        && let Ok(observable) = Observable::parse(text)
+    {
+        canonical(&observable);
+        assert!(observable.networks_containing().count() <= 128, "within bounds");
+        observable
+            .parents()
+            .for_each(|parent| assert!(!parent.as_str().is_empty()));
+    }
+}
+
+/// The one spelling is read as itself.
+fn canonical(observable: &Observable) {
+    let again = Observable::of_kind(observable.kind(), observable.as_str());
+    assert_eq!(again.as_ref(), Ok(observable), "its one spelling");
+    drop(observable.host());
+}
+
+thread_local! {
+    static FOLDER: TempDir = tempfile::tempdir().expect("a folder");
+}
+
+pub(super) fn settings(data: &[u8]) {
+    FOLDER.with(|folder| {
+        fs::write(folder.path().join(hanse_node::settings::FILE), data).expect("written");
+        if let Err(error) = Settings::load(folder.path()) {
+            drop(error.to_string());
+        }
+    });
+}

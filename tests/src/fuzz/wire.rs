@@ -1,0 +1,105 @@
+//! What travels, signatures apart.
+
+use hanse_protocol::charter::call::{self, CharterAnswer, CharterQuestion};
+use hanse_protocol::compress::Packed;
+use hanse_protocol::frame::Frame;
+use hanse_protocol::heal::{self, Answer, Question};
+use hanse_protocol::identity::CommunityId;
+use hanse_protocol::identity::keys::{SealingPublic, VerifyingKey};
+use hanse_protocol::limits;
+use hanse_protocol::seal::Body;
+
+pub(super) fn body(data: &[u8]) {
+    if let Ok(body) = Body::decode(data) {
+        assert_eq!(body.encode(), data, "its one spelling");
+        if let Body::Open(packed) = body {
+            unpack(&packed);
+        }
+    }
+}
+
+fn unpack(packed: &Packed) {
+    if let Ok(content) = packed.unpack() {
+        assert_eq!(content.len(), packed.raw_len as usize, "what it claims");
+        assert!(content.len() <= limits::CONTENT, "within bounds");
+        super::texts::content(&content);
+    }
+}
+
+/// A dictionary, a length in four bytes and a zstd frame.
+pub(super) fn packed(data: &[u8]) {
+    if let [dictionary, a, b, c, d, frame @ ..] = data {
+        unpack(&Packed {
+            dictionary: u16::from(*dictionary),
+            raw_len: u32::from_le_bytes([*a, *b, *c, *d]),
+            bytes: frame.to_vec(),
+        });
+    }
+}
+
+/// The bytes of [`packed`] for an open body.
+pub(super) fn as_packed(body: &[u8]) -> Vec<u8> {
+    match Body::decode(body) {
+        Ok(Body::Open(packed)) => {
+            let mut data = vec![packed.dictionary as u8];
+            data.extend(packed.raw_len.to_le_bytes());
+            data.extend(packed.bytes);
+            data
+        }
+        _ => body.to_vec(),
+    }
+}
+
+pub(super) fn frame(data: &[u8]) {
+    if let Ok(frame) = Frame::decode(data) {
+        assert_eq!(frame.encode(), data, "its one spelling");
+        match frame {
+            Frame::Records(records) => {
+                assert!(records.len() <= limits::FRAME_RECORDS, "within bounds");
+                let other = CommunityId([0; 32]);
+                for record in records {
+                    drop(hanse_protocol::admission::Signed::decode(&record.header, &other));
+                    record.body.as_deref().into_iter().for_each(body);
+                }
+            }
+            Frame::Charter(bytes) => super::signed::charter(&bytes),
+            Frame::Presence(bytes) => super::signed::presence(&bytes),
+            Frame::Head(bytes) => super::signed::head(&bytes),
+        }
+    }
+}
+
+pub(super) fn charter_question(data: &[u8]) {
+    if let Ok(question) = call::decode::<CharterQuestion>(data) {
+        assert_eq!(call::encode(&question), data, "its one spelling");
+    }
+}
+
+pub(super) fn charter_answer(data: &[u8]) {
+    if let Ok(answer) = call::decode::<CharterAnswer>(data) {
+        assert_eq!(call::encode(&answer), data, "its one spelling");
+    }
+}
+
+pub(super) fn heal_question(data: &[u8]) {
+    if let Ok(question) = heal::decode::<Question>(data) {
+        assert_eq!(heal::encode(&question), data, "its one spelling");
+    }
+}
+
+pub(super) fn heal_answer(data: &[u8]) {
+    if let Ok(answer) = heal::decode::<Answer>(data) {
+        assert_eq!(heal::encode(&answer), data, "its one spelling");
+    }
+}
+
+pub(super) fn signing_key(data: &[u8]) {
+    if let Ok(bytes) = <[u8; 32]>::try_from(data) {
+        if let Ok(key) = VerifyingKey::from_bytes(&bytes) {
+            assert_eq!(*key.as_bytes(), bytes, "its one spelling");
+        }
+        if let Ok(key) = SealingPublic::from_bytes(&bytes) {
+            assert_eq!(*key.as_bytes(), bytes, "its one spelling");
+        }
+    }
+}
