@@ -210,6 +210,8 @@ impl Command {
             Self::Records { reply, .. } => refuse(reply),
             Self::Body { reply, .. } => refuse(reply),
             Self::Charters { reply, .. } => refuse(reply),
+            // What the API witnessed is offered again with the next look at the tokens.
+            Self::Witness(_, _, reply) => refuse(reply),
             // A cursor that has moved on: a few bytes, and only after something was committed.
             note @ Self::Note { .. } => return Some(note),
         }

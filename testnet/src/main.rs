@@ -121,6 +121,7 @@ fn main() -> ExitCode {
     }
 }
 
+#[expect(clippy::result_large_err, reason = "returned once, at the end of the program")]
 fn up(options: Up) -> Result<ExitCode, RehearsalError> {
     let Up {
         nodes,
