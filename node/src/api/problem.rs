@@ -39,7 +39,7 @@ pub(super) mod name {
     pub(crate) const INTERNAL: &str = "internal";
 
     /// All of them.
-    pub(crate) const ALL: [&str; 19] = [
+    pub(crate) const ALL: [&str; 20] = [
         UNAUTHENTICATED,
         ROLE,
         HOST,
@@ -57,6 +57,7 @@ pub(super) mod name {
         HAS_COMMUNITY,
         FINGERPRINT,
         BUSY,
+        FULL,
         STOPPING,
         INTERNAL,
     ];
