@@ -326,7 +326,10 @@ async fn searches_answer_scripts_and_leave_no_trace_in_the_daemons_messages() {
     let mut league = League::of(hansed!(), &["port-city"]).await;
     let node = league.node_mut("port-city");
     node.stop().await;
-    node.set("#level = \"info\"", "level = \"info,hanse_node=trace\"");
+    node.set(
+        "#level = \"info,libp2p_gossipsub=error\"",
+        "level = \"info,hanse_node=trace\"",
+    );
     node.start().await;
     let terminal = Terminal::at(node);
     let object = address("203.0.113.82", None);
