@@ -320,12 +320,9 @@ async fn membership_is_as_durable_as_records() {
         node.start().await;
     }
     // The answer to each step is the last thing that each node does.
-    let founded = city
-        .api()
-        .found("Port City League")
-        .await
-        .ok()
-        .expect("it is founded");
+    let Ok(founded) = city.api().found("Port City League").await else {
+        panic!("the community is not founded");
+    };
     city.kill();
     city.start().await;
     assert_eq!(city.api().status().await.community.unwrap().id, founded.community);

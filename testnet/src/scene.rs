@@ -102,8 +102,8 @@ mod tests {
     use super::*;
 
     fn tlps(objects: &[Box<RawValue>]) -> Vec<Tlp> {
-        let tlp = |raw: &Box<RawValue>| Object::parse(raw.get()).unwrap().tlp(Tlp::Red, Tlp::Clear);
-        objects.iter().map(tlp).collect()
+        let tlp = |raw: &RawValue| Object::parse(raw.get()).unwrap().tlp(Tlp::Red, Tlp::Clear);
+        objects.iter().map(|raw| tlp(raw)).collect()
     }
 
     #[test]
