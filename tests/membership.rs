@@ -3,9 +3,10 @@
 use hanse_protocol::frame::Carried;
 use hanse_protocol::heal::Run;
 use hanse_protocol::local::Readable;
+use hanse_protocol::record::Header;
 use hanse_tests::api::Terms;
 use hanse_tests::evil::Pantry;
-use hanse_tests::forge::{frame, id_of, open_body};
+use hanse_tests::forge::{carried, frame, id_of, open_body};
 use hanse_tests::league::{has, texts};
 use hanse_tests::objects::address;
 use hanse_tests::{Candidate, League, Node, eventually, hansed};
@@ -308,4 +309,57 @@ async fn what_an_expelled_member_says_later_is_refused_whoever_brings_it() {
     accomplice.gossips(frame(vec![own])).await;
     league.holds(&own_id).await;
     assert_eq!(league.steward().api().metrics().await.refused("ended"), 0);
+}
+
+/// Mallory sees it coming and takes the last number there is, so that all its later records lie before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_number_taken_in_advance_does_not_outlive_the_membership() {
+    let league = League::of(hansed!(), &["port-city", "acme-water"]).await;
+    let mallory = Candidate::new("mallory").admitted_by(league.steward()).await;
+    let friend = Candidate::new("mallorys-friend")
+        .admitted_by(league.steward())
+        .await;
+    league.is_connected().await;
+    let on_mesh = mallory.visits(&[league.steward()]).await;
+    let mut prev = None;
+    let mut sent = Vec::new();
+    for (epoch, seq) in [(0, 1), (0, 2), (0, u64::MAX), (7, 1), (u32::MAX, u64::MAX)] {
+        let body = open_body(&[&address("203.0.113.48", None)]);
+        let header = Header {
+            epoch,
+            ..mallory.header(seq, prev, &body)
+        };
+        let header = mallory.signs(&header);
+        let id = id_of(&header, mallory.community());
+        on_mesh.gossips(frame(vec![carried(header, &body)])).await;
+        league.holds(&id).await;
+        prev = Some(id);
+        sent.push(id);
+    }
+    league.steward().api().expel("mallory").await.unwrap();
+    on_mesh.is_alone().await;
+    league.is_connected().await;
+
+    let acme = league.node("acme-water");
+    let accomplice = friend.visits(&[acme]).await;
+    let body = open_body(&[&address("203.0.113.49", None)]);
+    for (times, (epoch, seq)) in [(0, 3), (0, 1_000_000), (1, 1), (7, 2), (u32::MAX, 9)]
+        .into_iter()
+        .enumerate()
+    {
+        let header = Header {
+            epoch,
+            ..mallory.header(seq, Some(sent[1]), &body)
+        };
+        accomplice
+            .gossips(frame(vec![carried(mallory.signs(&header), &body)]))
+            .await;
+        let api = acme.api();
+        eventually("the later record is refused", async || {
+            (api.metrics().await.refused("ended") > times as u64).then_some(())
+        })
+        .await;
+    }
+    assert!(acme.api().search("203.0.113.49").await.is_empty());
+    assert_eq!(has(acme, &sent[1]).await.state, Readable::Readable);
 }

@@ -23,7 +23,7 @@ pub mod join;
 pub mod member;
 
 pub use chain::CharterChain;
-pub use member::{LastAccepted, Member};
+pub use member::{AcceptedRun, Member};
 
 /// The hash of a charter's payload.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]

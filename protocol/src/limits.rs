@@ -59,6 +59,9 @@ pub const MEMBER_KEYS: usize = 16;
 /// Most lanes (signing nodes) of one member, ended ones counted.
 pub const LANES: usize = 64;
 
+/// Most runs of records that one closing names: two for each lane a member may have, at 60 bytes each.
+pub const CLOSING_RUNS: usize = 128;
+
 /// Most addresses of one node.
 pub const ADDRESSES: usize = 8;
 

@@ -218,7 +218,7 @@ class Charter:
             sealing += [key for _, key in member["sealing"]]
             closings = [*member["signing"].values(), *(c for _, c in member["lanes"].values()), member["ended"]]
             for closing in closings:
-                rising([last[0] for last in closing or []])
+                check_closing(closing or [])
         for listed in (nodes, keys, sealing):
             need(len(set(listed)) == len(listed), "form")
         for key in keys:
@@ -267,16 +267,30 @@ def rising(items):
     need(all(a < b for a, b in zip(items, items[1:])), "form")
 
 
-def covers(last, epoch, seq, record):
-    return (epoch, seq) < (last[1], last[2]) or ((epoch, seq) == (last[1], last[2]) and record == last[3])
+def check_closing(closing):
+    need(len(closing) <= 128, "form")
+    for lane, epoch, first, last, _ in closing:
+        need(1 <= first <= last, "form")
+    ends = [(lane, epoch, last) for lane, epoch, _, last, _ in closing]
+    starts = [(lane, epoch, first) for lane, epoch, first, _, _ in closing]
+    need(all(end < start for end, start in zip(ends, starts[1:])), "form")
+
+
+def covers(run, lane, epoch, seq, record):
+    return run[:2] == [lane, epoch] and run[2] <= seq <= run[3] and (seq != run[3] or record == run[4])
 
 
 def counts(closing, lane, epoch, seq, record):
-    return closing is None or any(last[0] == lane and covers(last, epoch, seq, record) for last in closing)
+    return closing is None or any(covers(run, lane, epoch, seq, record) for run in closing)
+
+
+def within(run, old):
+    lane, epoch, first, last, record = run
+    return any(before[2] <= first and covers(before, lane, epoch, last, record) for before in old)
 
 
 def narrower(old, new):
-    return old is None or (new is not None and all(counts(old, *last) for last in new))
+    return old is None or (new is not None and all(within(run, old) for run in new))
 
 
 class Chain:

@@ -1,12 +1,16 @@
 //! Founding, admitting, expelling, joining, and charters that peers offer: all that changes who is
 //! a member.
 
+use std::cmp::Reverse;
 use std::time::Duration;
 
 use hanse_protocol::charter::chain::{self, Offered};
 use hanse_protocol::charter::join::{self, Invite, Request};
-use hanse_protocol::charter::member::{Lane, Member, MemberSealingKey, MemberSigningKey};
-use hanse_protocol::charter::{Budget, Charter, CharterChain, CharterError, LastAccepted, SignedCharter};
+use hanse_protocol::charter::member::{
+    AcceptedRun, Closing, Lane, Member, MemberSealingKey, MemberSigningKey,
+};
+use hanse_protocol::charter::{Budget, Charter, CharterChain, CharterError, SignedCharter};
+use hanse_protocol::heal::RANGES;
 use hanse_protocol::identity::Handle;
 use hanse_protocol::identity::keys::SigningKey;
 use hanse_protocol::limits;
@@ -185,18 +189,7 @@ impl Worker {
                 "`{handle}` is a steward; its stewardship must end before its membership"
             )));
         }
-        let mut closing = Vec::new();
-        for lane in &listed.lanes {
-            let newest = self
-                .reader
-                .newest_in_chain(charters.community(), handle, lane.number);
-            closing.extend(newest.map_err(store_error)?.map(|last| LastAccepted {
-                lane: lane.number,
-                epoch: last.epoch,
-                seq: last.seq,
-                id: last.id,
-            }));
-        }
+        let closing = self.closing(&charters, &listed.handle)?;
         let mut next = successor(&charters);
         for member in next.members.iter_mut().filter(|member| member.handle == *handle) {
             member.ended = Some(closing.clone());
@@ -204,6 +197,32 @@ impl Worker {
         self.audit(&actor.0, "expel", handle.to_string(), None);
         let charters = self.issue_charter(next)?;
         Ok(charter_reply(&charters))
+    }
+
+    /// The runs that are held of a member, the longest if there are too many: what it said so far.
+    fn closing(&self, charters: &CharterChain, handle: &Handle) -> Result<Closing, ExchangeError> {
+        let community = charters.community();
+        let holdings = self.reader.holdings(community, handle, RANGES);
+        let mut runs: Vec<_> = holdings
+            .map_err(store_error)?
+            .iter()
+            .flat_map(|held| held.runs.iter().map(|run| (held.lane, held.epoch, *run)))
+            .collect();
+        runs.sort_by_key(|(_, _, (first, last))| Reverse(last - first));
+        runs.truncate(limits::CLOSING_RUNS);
+        runs.sort_unstable();
+        let mut closing = Closing::new();
+        for (lane, epoch, (first, last)) in runs {
+            let links = self.reader.chain(community, handle, lane, epoch, last, 1);
+            closing.extend(links.map_err(store_error)?.first().map(|link| AcceptedRun {
+                lane,
+                epoch,
+                first,
+                last,
+                id: link.id,
+            }));
+        }
+        Ok(closing)
     }
 
     /// Signs a successor and puts it in force. One signature must be enough: passing a proposal

@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::charter::LastAccepted;
+use crate::charter::AcceptedRun;
 use crate::compress;
 use crate::league::{DAY, FOUNDED, Org, community, first_charter, header, signed, successor};
 use crate::refusal::{Fault, Permanence};
@@ -154,10 +154,11 @@ fn beyond_an_ending_nothing_counts_whatever_its_date() {
         .iter()
         .position(|member| member.handle == scene.water.handle)
         .unwrap();
-    next.members[place].ended = Some(vec![LastAccepted {
+    next.members[place].ended = Some(vec![AcceptedRun {
         lane: 0,
         epoch: 0,
-        seq: 1,
+        first: 1,
+        last: 1,
         id,
     }]);
     scene.charters.offer(signed(next, &[&scene.city])).unwrap();

@@ -117,37 +117,48 @@ impl Profile {
     }
 }
 
-/// The last record of a lane that still counts after an ending.
+/// An unbroken run of a lane's records that still count after an ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
-pub struct LastAccepted {
+pub struct AcceptedRun {
     /// The lane.
     #[n(0)]
     pub lane: u16,
-    /// The epoch of that record.
+    /// The epoch.
     #[n(1)]
     pub epoch: u32,
-    /// Its sequence number.
+    /// The first sequence number that counts.
     #[n(2)]
-    pub seq: u64,
-    /// Its id.
+    pub first: u64,
+    /// The last sequence number that counts.
     #[n(3)]
+    pub last: u64,
+    /// The id of that last record.
+    #[n(4)]
     pub id: RecordId,
 }
 
-impl LastAccepted {
-    /// Whether the record at (`epoch`, `seq`) named `id` lies within what still counts.
-    pub fn covers(&self, epoch: u32, seq: u64, id: &RecordId) -> bool {
-        match (epoch, seq).cmp(&(self.epoch, self.seq)) {
-            std::cmp::Ordering::Less => true,
-            std::cmp::Ordering::Equal => *id == self.id,
-            std::cmp::Ordering::Greater => false,
-        }
+impl AcceptedRun {
+    /// Whether the record of `lane` at (`epoch`, `seq`) named `id` lies within what still counts.
+    pub fn covers(&self, lane: u16, epoch: u32, seq: u64, id: &RecordId) -> bool {
+        (self.lane, self.epoch) == (lane, epoch)
+            && (self.first..=self.last).contains(&seq)
+            && (seq != self.last || *id == self.id)
+    }
+
+    fn check_form(&self) -> bool {
+        1 <= self.first && self.first <= self.last
+    }
+
+    /// Whether `next` begins behind this run.
+    fn precedes(&self, next: &Self) -> bool {
+        (self.lane, self.epoch, self.last) < (next.lane, next.epoch, next.first)
     }
 }
 
-/// Where something ended: the last record that counts of each lane. A lane that is not named has
-/// none.
-pub type Closing = Vec<LastAccepted>;
+/// Where something ended: the runs of records that still count. What no run covers does not, not even
+/// below a number that does: who sees the ending coming could otherwise take a number far ahead, and
+/// sign the ones below it afterwards.
+pub type Closing = Vec<AcceptedRun>;
 
 /// A key that a member signs records with.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
@@ -233,9 +244,7 @@ impl Member {
     pub fn accepts(&self, key: &VerifyingKey, lane: u16, epoch: u32, seq: u64, id: &RecordId) -> bool {
         let within = |closing: &Option<Closing>| match closing {
             None => true,
-            Some(last) => last
-                .iter()
-                .any(|last| last.lane == lane && last.covers(epoch, seq, id)),
+            Some(runs) => runs.iter().any(|run| run.covers(lane, epoch, seq, id)),
         };
         within(&self.ended)
             && self.lane(lane).is_some_and(|lane| within(&lane.closed))
@@ -284,11 +293,13 @@ impl Member {
             .chain([&self.ended]);
         form(
             closings.all(|closing| {
-                closing.as_ref().is_none_or(|last| {
-                    last.len() <= limits::LANES && last.is_sorted_by(|a, b| a.lane < b.lane)
+                closing.as_ref().is_none_or(|runs| {
+                    runs.len() <= limits::CLOSING_RUNS
+                        && runs.iter().all(AcceptedRun::check_form)
+                        && runs.is_sorted_by(AcceptedRun::precedes)
                 })
             }),
-            "an ending names a lane twice or too many",
+            "runs of an ending are empty, out of order or too many",
         )
     }
 
@@ -333,8 +344,8 @@ impl Member {
 fn narrower(old: &Option<Closing>, new: &Option<Closing>) -> bool {
     let Some(old) = old else { return true };
     let Some(new) = new else { return false };
-    new.iter().all(|last| {
+    new.iter().all(|run| {
         old.iter()
-            .any(|before| before.lane == last.lane && before.covers(last.epoch, last.seq, &last.id))
+            .any(|before| before.first <= run.first && before.covers(run.lane, run.epoch, run.last, &run.id))
     })
 }

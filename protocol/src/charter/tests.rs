@@ -86,13 +86,14 @@ fn no_charter_takes_back_a_listing_or_an_ending() {
         charters.offer(signed(gone, &[&city])).unwrap_err(),
         CharterError::History("a member's listing")
     );
-    let last = LastAccepted {
+    let last = AcceptedRun {
         lane: 0,
         epoch: 0,
-        seq: 5,
+        first: 1,
+        last: 5,
         id: RecordId([5; 32]),
     };
-    let end = |charter: &mut Charter, closing: Option<Vec<LastAccepted>>| {
+    let end = |charter: &mut Charter, closing: Option<Vec<AcceptedRun>>| {
         let member = charter
             .members
             .iter_mut()
@@ -102,7 +103,7 @@ fn no_charter_takes_back_a_listing_or_an_ending() {
     let mut ended = successor(&charters);
     end(&mut ended, Some(vec![last]));
     assert_eq!(charters.offer(signed(ended, &[&city])), Ok(Offered::Adopted));
-    for reopened in [None, Some(vec![LastAccepted { seq: 6, ..last }])] {
+    for reopened in [None, Some(vec![AcceptedRun { last: 6, ..last }])] {
         let mut next = successor(&charters);
         end(&mut next, reopened);
         assert_eq!(
@@ -113,8 +114,8 @@ fn no_charter_takes_back_a_listing_or_an_ending() {
     let mut narrower = successor(&charters);
     end(
         &mut narrower,
-        Some(vec![LastAccepted {
-            seq: 4,
+        Some(vec![AcceptedRun {
+            last: 4,
             id: RecordId([4; 32]),
             ..last
         }]),
@@ -205,22 +206,61 @@ fn an_invite_carries_the_chain() {
 }
 
 #[test]
-fn an_ending_covers_what_came_before_it_and_nothing_else() {
-    let last = LastAccepted {
+fn an_ending_covers_its_runs_and_nothing_else() {
+    let run = AcceptedRun {
         lane: 0,
         epoch: 1,
-        seq: 5,
+        first: 3,
+        last: 5,
         id: RecordId([5; 32]),
     };
-    assert!(last.covers(0, 99, &RecordId([1; 32])));
-    assert!(last.covers(1, 4, &RecordId([1; 32])));
-    assert!(last.covers(1, 5, &RecordId([5; 32])));
+    let (one, five, six) = (RecordId([1; 32]), RecordId([5; 32]), RecordId([6; 32]));
+    assert!(run.covers(0, 1, 3, &one));
+    assert!(run.covers(0, 1, 5, &five));
     assert!(
-        !last.covers(1, 5, &RecordId([6; 32])),
+        !run.covers(0, 1, 5, &six),
         "another record in the last one's place"
     );
-    assert!(!last.covers(1, 6, &RecordId([6; 32])));
-    assert!(!last.covers(2, 1, &RecordId([6; 32])));
+    assert!(!run.covers(0, 1, 2, &one), "below the run, signed afterwards");
+    assert!(!run.covers(0, 0, 4, &one), "in an epoch that nobody heard of");
+    assert!(!run.covers(1, 1, 4, &one), "in another lane");
+    assert!(!run.covers(0, 1, 6, &six));
+}
+
+#[test]
+fn the_runs_of_an_ending_are_apart_and_rising() {
+    let (city, water, _) = orgs();
+    let charters = community(&city, &[&water]);
+    let run = |epoch, first, last| AcceptedRun {
+        lane: 0,
+        epoch,
+        first,
+        last,
+        id: RecordId([9; 32]),
+    };
+    let offer = |runs: Vec<AcceptedRun>| {
+        let mut next = successor(&charters);
+        let water = next
+            .members
+            .iter_mut()
+            .find(|member| member.handle == water.handle);
+        water.unwrap().ended = Some(runs);
+        SignedCharter::issue(next).map(|_| ())
+    };
+    assert_eq!(offer(vec![]), Ok(()));
+    assert_eq!(offer(vec![run(0, 1, 4), run(0, 6, 6), run(1, 1, 2)]), Ok(()));
+    let many = || (0..=128).map(|epoch| run(epoch, 1, 1));
+    assert_eq!(offer(many().skip(1).collect()), Ok(()));
+    let bad = "runs of an ending are empty, out of order or too many";
+    for runs in [
+        vec![run(0, 0, 4)],
+        vec![run(0, 5, 4)],
+        vec![run(0, 1, 4), run(0, 4, 6)],
+        vec![run(1, 1, 2), run(0, 1, 2)],
+        many().collect(),
+    ] {
+        assert_eq!(offer(runs), Err(CharterError::Form(bad)));
+    }
 }
 
 proptest::proptest! {

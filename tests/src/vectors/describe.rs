@@ -92,9 +92,11 @@ fn member(member: &Member) -> Value {
 
 fn closing(closing: Option<&Closing>) -> Value {
     closing.map_or(Value::Null, |closing| {
-        let last = closing.iter();
-        last.map(|last| json!({"lane": last.lane, "epoch": last.epoch, "seq": last.seq, "id": last.id}))
-            .collect()
+        let runs = closing.iter();
+        runs.map(|run| {
+            json!({"lane": run.lane, "epoch": run.epoch, "first": run.first, "last": run.last, "id": run.id})
+        })
+        .collect()
     })
 }
 

@@ -1,6 +1,6 @@
 //! Charters: their form, their signatures, and how one follows another.
 
-use hanse_protocol::charter::member::{LastAccepted, MemberSigningKey};
+use hanse_protocol::charter::member::{AcceptedRun, MemberSigningKey};
 use hanse_protocol::charter::{Charter, SignedCharter};
 use hanse_protocol::identity::RecordId;
 use serde_json::{Value, json};
@@ -57,11 +57,12 @@ fn renamed(parent: &SignedCharter, name: &str) -> Charter {
     }
 }
 
-fn closing(seq: u64) -> LastAccepted {
-    LastAccepted {
+fn closing(last: u64) -> AcceptedRun {
+    AcceptedRun {
         lane: 0,
         epoch: 0,
-        seq,
+        first: 1,
+        last,
         id: RecordId([7; 32]),
     }
 }
@@ -368,8 +369,23 @@ fn ill_formed() -> Vec<Vector> {
         ),
         (
             "closing-disorder",
-            "A closing that names a lane twice.",
+            "A closing whose runs overlap.",
             of(&|c| c.members[0].ended = Some(vec![closing(1), closing(2)])),
+            "form",
+        ),
+        (
+            "closing-of-nothing",
+            "A run that ends before it begins.",
+            of(&|c| c.members[0].ended = Some(vec![closing(0)])),
+            "form",
+        ),
+        (
+            "closing-of-too-many",
+            "A closing of 129 runs.",
+            of(&|c| {
+                let runs = (0..129).map(|epoch| AcceptedRun { epoch, ..closing(1) });
+                c.members[0].ended = Some(runs.collect());
+            }),
             "form",
         ),
     ];

@@ -1,6 +1,6 @@
 //! Headers, and their admission.
 
-use hanse_protocol::charter::member::LastAccepted;
+use hanse_protocol::charter::member::AcceptedRun;
 use hanse_protocol::charter::{CharterChain, SignedCharter};
 use hanse_protocol::identity::RecordId;
 use hanse_protocol::record::{BodyHash, Header, Kind};
@@ -191,14 +191,15 @@ fn headers() -> Vec<Vector> {
     all
 }
 
-/// A community in which the water company ended with its first record.
-fn ended(cast: &Cast, id: RecordId) -> CharterChain {
+/// A community in which the water company ended with one record, of this number.
+fn ended(cast: &Cast, seq: u64, id: RecordId) -> CharterChain {
     let mut charters = cast.community();
     let mut next = successor(charters.newest());
-    next.members[0].ended = Some(vec![LastAccepted {
+    next.members[0].ended = Some(vec![AcceptedRun {
         lane: 0,
         epoch: 0,
-        seq: 1,
+        first: seq,
+        last: seq,
         id,
     }]);
     charters.offer(signed(next, &[&cast.city])).expect("adopted");
@@ -217,7 +218,8 @@ fn admissions() -> Vec<Vector> {
     let first = header(&cast.water, charters.newest(), b"body");
     let bytes = first.sign(community, key);
     let id = first.id(community, &key.verifying_key());
-    let after = ended(&cast, id);
+    let after = ended(&cast, 1, id);
+    let after_jump = ended(&cast, u64::MAX, RecordId([9; 32]));
     let changed = |change: &dyn Fn(&mut Header)| {
         let mut header = first.clone();
         change(&mut header);
@@ -315,6 +317,23 @@ fn admissions() -> Vec<Vector> {
             "beyond-an-ending",
             "The record after the one an ending names.",
             given(&after, &second, now, "gossip"),
+            "ended",
+        ),
+        (
+            "below-a-number-taken-ahead",
+            "A number below the only one that an ending names.",
+            given(&after_jump, &second, now, "gossip"),
+            "ended",
+        ),
+        (
+            "epoch-nobody-heard-of",
+            "An epoch of which an ending names nothing.",
+            given(
+                &after,
+                &changed(&|h| (h.epoch, h.prev) = (1, Some(id))),
+                now,
+                "gossip",
+            ),
             "ended",
         ),
         (

@@ -1,7 +1,8 @@
 //! Charters that are not signed enough, or that follow nothing they could.
 
 use hanse_protocol::charter::Charter;
-use hanse_protocol::charter::member::{LastAccepted, MemberSigningKey};
+use hanse_protocol::charter::SignedCharter;
+use hanse_protocol::charter::member::{AcceptedRun, MemberSigningKey};
 use hanse_protocol::identity::RecordId;
 use serde_json::Value;
 
@@ -125,7 +126,14 @@ pub(super) fn unfollowing() -> Vec<Vector> {
     let mut ended = successor(&first);
     ended.members[0].ended = Some(vec![closing(5)]);
     let ended = signed(ended, &[city]);
-    let then = |ended_then: Option<Vec<LastAccepted>>| {
+    let ending_from = |parent: &SignedCharter, first| {
+        let mut next = successor(parent);
+        next.members[0].ended = Some(vec![AcceptedRun { first, ..closing(5) }]);
+        signed(next, &[city])
+    };
+    let began_later = ending_from(&first, 2);
+    let began_earlier = ending_from(&began_later, 1);
+    let then = |ended_then: Option<Vec<AcceptedRun>>| {
         let mut next = successor(&ended);
         next.members[0].ended = ended_then;
         in_order(&[&first, &ended, &signed(next, &[city])])
@@ -204,9 +212,15 @@ pub(super) fn unfollowing() -> Vec<Vector> {
             "history",
         ),
         (
+            "closing-widened-below",
+            "A run of an ending begins earlier than it did.",
+            in_order(&[&first, &began_later, &began_earlier]),
+            "history",
+        ),
+        (
             "closing-of-another-record",
             "An ending names another record in its place.",
-            then(Some(vec![LastAccepted {
+            then(Some(vec![AcceptedRun {
                 id: RecordId([8; 32]),
                 ..closing(5)
             }])),
