@@ -22,6 +22,7 @@ mod audit;
 mod auth;
 mod backend;
 mod body;
+mod charter;
 mod community;
 mod events;
 mod health;

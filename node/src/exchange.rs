@@ -7,13 +7,15 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use hanse_protocol::charter::CharterChain;
 use hanse_protocol::charter::member::Profile;
+use hanse_protocol::charter::proposal::Proposal;
+use hanse_protocol::charter::{CharterChain, CharterHash};
 use hanse_protocol::frame::Carried;
 use hanse_protocol::identity::{Handle, NodeId, RecordId};
 use hanse_protocol::local;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::heads::{self, Freeze};
 use crate::store::StoreError;
 use crate::store::entry::{Origin, Position};
 
@@ -29,6 +31,7 @@ mod tests;
 mod worker;
 
 pub use derive::{BrokenCharters, Deriver};
+pub(crate) use membership::view_of;
 pub use worker::{Parts, StartError, Thread, start};
 
 /// Pieces of work that may wait for the exchange; a full queue means Ignore for gossip and 503 for
@@ -59,6 +62,10 @@ pub struct Standing {
     pub node: NodeId,
     /// The community's charters, if this node belongs to one.
     pub charters: Option<Arc<CharterChain>>,
+    /// Proposals known here that may still come into force.
+    pub proposals: Arc<Vec<Proposal>>,
+    /// Why nothing is sealed now, if nothing is.
+    pub frozen: Option<Freeze>,
 }
 
 /// Why the exchange did not do what was asked.
@@ -79,6 +86,20 @@ pub enum ExchangeError {
     /// No such member.
     #[error("`{0}` is no member")]
     UnknownMember(Handle),
+    /// This node's signature alone puts no charter in force.
+    #[error("{0} stewards must sign: this is to be proposed and endorsed")]
+    Endorsements(u32),
+    /// This node has signed another charter of that version.
+    #[error("this node has endorsed another charter of version {version}, {hash}")]
+    Endorsed {
+        /// The version.
+        version: u64,
+        /// The hash of the other one.
+        hash: CharterHash,
+    },
+    /// Nothing is sealed now.
+    #[error("{0}")]
+    Frozen(Freeze),
     /// More work is waiting than may wait.
     #[error("the node is busy")]
     Busy,
@@ -149,6 +170,9 @@ pub enum CharterFate {
     Sibling,
     /// Charters between are missing.
     Gap,
+    /// Nothing that can be in force here, and nobody is to blame: it came too late, or follows the
+    /// other side of a fork.
+    Beside,
     /// Something is wrong with them.
     Refused(String),
 }
@@ -163,6 +187,14 @@ enum Command {
     Admit(Actor, local::AdmitRequest, Reply<local::Admission>),
     Expel(Actor, Handle, Reply<local::CharterReply>),
     Join(Actor, local::JoinRequest, Reply<local::CharterReply>),
+    Propose(Actor, local::ProposeRequest, Reply<local::ProposalReply>),
+    Endorse(Actor, local::ProposalFile, Reply<local::ProposalReply>),
+    Submit(Actor, local::ProposalFile, Reply<local::ProposalReply>),
+    Head {
+        courier: NodeId,
+        head: Vec<u8>,
+        verdict: VerdictReply,
+    },
     Frame {
         courier: NodeId,
         records: Vec<Carried>,
@@ -206,6 +238,10 @@ impl Command {
             Self::Admit(_, _, reply) => refuse(reply),
             Self::Expel(_, _, reply) => refuse(reply),
             Self::Join(_, _, reply) => refuse(reply),
+            Self::Propose(_, _, reply) | Self::Endorse(_, _, reply) | Self::Submit(_, _, reply) => {
+                refuse(reply);
+            }
+            Self::Head { verdict, .. } => verdict(Verdict::Ignore),
             Self::Frame { verdict, .. } => verdict(Verdict::Ignore),
             Self::Records { reply, .. } => refuse(reply),
             Self::Body { reply, .. } => refuse(reply),
@@ -226,6 +262,7 @@ pub struct Exchange {
     standing: watch::Receiver<Arc<Standing>>,
     position: watch::Receiver<Position>,
     held: held::Shared,
+    heads: heads::Shared,
 }
 
 impl Exchange {
@@ -291,6 +328,69 @@ impl Exchange {
         request: local::JoinRequest,
     ) -> Result<local::CharterReply, ExchangeError> {
         self.ask(|reply| Command::Join(actor, request, reply)).await
+    }
+
+    /// Proposes a change; with a threshold of one it is in force when the answer comes.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Invalid`], [`ExchangeError::Endorsed`], [`ExchangeError::Fingerprint`],
+    /// [`ExchangeError::UnknownMember`], [`ExchangeError::NoCommunity`].
+    pub async fn propose(
+        &self,
+        actor: Actor,
+        request: local::ProposeRequest,
+    ) -> Result<local::ProposalReply, ExchangeError> {
+        self.ask(|reply| Command::Propose(actor, request, reply)).await
+    }
+
+    /// Signs a proposal, and puts it in force if enough have.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Invalid`], [`ExchangeError::Endorsed`], [`ExchangeError::Fingerprint`],
+    /// [`ExchangeError::NoCommunity`].
+    pub async fn endorse(
+        &self,
+        actor: Actor,
+        file: local::ProposalFile,
+    ) -> Result<local::ProposalReply, ExchangeError> {
+        self.ask(|reply| Command::Endorse(actor, file, reply)).await
+    }
+
+    /// Takes in the signatures of a proposal, and puts it in force if there are enough.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Invalid`], [`ExchangeError::Fingerprint`], [`ExchangeError::NoCommunity`].
+    pub async fn submit(
+        &self,
+        actor: Actor,
+        file: local::ProposalFile,
+    ) -> Result<local::ProposalReply, ExchangeError> {
+        self.ask(|reply| Command::Submit(actor, file, reply)).await
+    }
+
+    /// Hands over a steward's head, or gives the reply back if the inbox is full.
+    pub fn offer_head(
+        &self,
+        courier: NodeId,
+        head: Vec<u8>,
+        verdict: VerdictReply,
+    ) -> Result<(), VerdictReply> {
+        let command = Command::Head {
+            courier,
+            head,
+            verdict,
+        };
+        self.inbox
+            .try_send(command)
+            .map_err(|error| match error.into_inner() {
+                Command::Head { verdict, .. } => verdict,
+                _ => Box::new(|_| ()),
+            })
+    }
+
+    /// What stewards said last.
+    pub fn heads(&self) -> heads::Shared {
+        self.heads.clone()
     }
 
     /// Hands over the records of a gossip frame, or gives the reply back if the inbox is full.

@@ -29,6 +29,7 @@ pub mod clock;
 pub mod command;
 pub mod daemon;
 pub mod exchange;
+pub mod heads;
 pub mod healer;
 pub mod keystore;
 pub mod logging;

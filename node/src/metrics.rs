@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
@@ -36,6 +37,8 @@ pub struct Metrics {
     heals: Family<OutcomeLabel, Counter>,
     bodies: Family<OutcomeLabel, Counter>,
     frames: Family<OutcomeLabel, Counter>,
+    frozen: Gauge,
+    forked: Gauge,
 }
 
 impl Metrics {
@@ -50,6 +53,8 @@ impl Metrics {
             heals: Family::default(),
             bodies: Family::default(),
             frames: Family::default(),
+            frozen: Gauge::default(),
+            forked: Gauge::default(),
         };
         let registry = registry.sub_registry_with_prefix("hanse");
         registry.register(
@@ -91,6 +96,16 @@ impl Metrics {
             "frames_sent",
             "Own gossip frames, by outcome",
             metrics.frames.clone(),
+        );
+        registry.register(
+            "frozen",
+            "1 while nothing is sealed because the charter expired or too few stewards confirm it",
+            metrics.frozen.clone(),
+        );
+        registry.register(
+            "forked",
+            "1 while a second charter stands beside the one in force",
+            metrics.forked.clone(),
         );
         metrics
     }
@@ -135,5 +150,15 @@ impl Metrics {
     /// An own frame was handed to the mesh.
     pub fn frame_sent(&self, outcome: &'static str) {
         self.frames.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// Whether nothing is sealed.
+    pub fn frozen(&self, frozen: bool) {
+        self.frozen.set(i64::from(frozen));
+    }
+
+    /// Whether a fork is open.
+    pub fn forked(&self, forked: bool) {
+        self.forked.set(i64::from(forked));
     }
 }

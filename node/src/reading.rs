@@ -22,6 +22,8 @@ use crate::receiver::Links;
 use crate::store::entry::{BodyState, Entry, Position};
 use crate::store::{Reader, StoreError, StoredRecord};
 
+mod community;
+
 /// Most bytes of log read for one page.
 const PAGE_BYTES: usize = 4 << 20;
 
@@ -295,6 +297,7 @@ impl Reading {
             community: *charters.community(),
             name: charter.name.clone(),
             charter: charter.version,
+            fork: charters.fork_open(),
             members: charter.members.iter().map(view).collect(),
         }))
     }
@@ -360,6 +363,7 @@ impl Reading {
             expires: charters.charter().expires,
             members: charters.charter().active().count(),
             fork: charters.fork_open(),
+            frozen: standing.frozen.map(|freeze| freeze.to_string()),
         });
         Ok(local::StatusReply {
             agent: crate::AGENT.to_owned(),

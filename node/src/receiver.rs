@@ -6,11 +6,9 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use hanse_protocol::frame::Frame;
 use hanse_protocol::identity::NodeId;
-use hanse_protocol::presence::{Head, PresenceError};
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
 use crate::exchange::{CharterFate, Exchange, Verdict};
 use crate::healer::answer;
 use crate::mesh::{self, MeshEvent, MeshHandle, Ticket};
@@ -134,7 +132,12 @@ impl Receiver {
                 });
                 mesh.verdict(ticket, told(verdict));
             }
-            Ok(Frame::Head(head)) => mesh.verdict(ticket, told(self.head(&head))),
+            Ok(Frame::Head(head)) => {
+                let reply = move |verdict| mesh.verdict(ticket, told(verdict));
+                if let Err(reply) = self.exchange.offer_head(courier, head, Box::new(reply)) {
+                    reply(Verdict::Ignore);
+                }
+            }
         }
     }
 
@@ -150,24 +153,11 @@ impl Receiver {
                     tracing::warn!(reason, "a gossiped charter was refused");
                     Verdict::Reject
                 }
-                Ok(CharterFate::Known | CharterFate::Gap) | Err(_) => Verdict::Ignore,
+                Ok(CharterFate::Known | CharterFate::Gap | CharterFate::Beside) | Err(_) => Verdict::Ignore,
             };
             mesh.verdict(ticket, told(verdict));
             drop(permit);
         });
-    }
-
-    /// A steward's head is checked and passed on; acting on missing heads is the freeze's affair.
-    fn head(&self, head: &[u8]) -> Verdict {
-        let standing = self.exchange.standing();
-        let Some(charters) = &standing.charters else {
-            return Verdict::Ignore;
-        };
-        match Head::read(head, charters, clock::now()) {
-            Ok(_) => Verdict::Accept,
-            Err(PresenceError::Malformed | PresenceError::Signature) => Verdict::Reject,
-            Err(PresenceError::UnknownSigner | PresenceError::OutOfTime) => Verdict::Ignore,
-        }
     }
 }
 

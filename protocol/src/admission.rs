@@ -8,7 +8,7 @@ use crate::charter::{CharterChain, Member};
 use crate::compress::CompressError;
 use crate::content::Content;
 use crate::identity::keys::{SealingKey, SealingPublic, VerifyingKey};
-use crate::identity::{CommunityId, RecordId};
+use crate::identity::{CommunityId, KeyId, RecordId};
 use crate::limits;
 use crate::record::cose::{self, CoseError, Sign1};
 use crate::record::{self, BodyHash, Header, Kind};
@@ -92,8 +92,15 @@ impl Signed {
             return Err(Refusal::Signature);
         }
         let newest = charters.charter();
-        let author = newest.member(&self.header.author).ok_or(Refusal::UnknownAuthor)?;
+        // The named charter may be the other side of a fork: what only that side admitted waits until
+        // the sides are joined.
+        let author = newest
+            .member(&self.header.author)
+            .ok_or(Refusal::UnknownCharter)?;
         let Header { lane, epoch, seq, .. } = self.header;
+        if author.lane(lane).is_none() || author.signing.iter().all(|signing| signing.key != key) {
+            return Err(Refusal::UnknownCharter);
+        }
         if !author.accepts(&key, lane, epoch, seq, &self.id) {
             return Err(Refusal::Ended);
         }
@@ -103,6 +110,7 @@ impl Signed {
             bytes: self.bytes,
             header: self.header,
             id: self.id,
+            key: self.parts.key,
         })
     }
 
@@ -183,6 +191,7 @@ pub struct Admitted {
     bytes: Vec<u8>,
     header: Header,
     id: RecordId,
+    key: KeyId,
 }
 
 impl Admitted {
@@ -194,6 +203,11 @@ impl Admitted {
     /// What the author signed.
     pub fn header(&self) -> &Header {
         &self.header
+    }
+
+    /// The key it was signed with.
+    pub fn key(&self) -> KeyId {
+        self.key
     }
 
     /// The header as it travels.
@@ -229,9 +243,18 @@ impl Admitted {
     /// [`Refusal`] if the bytes are no header.
     pub fn from_log(bytes: &[u8], community: &CommunityId) -> Result<Self, Refusal> {
         let Signed {
-            bytes, header, id, ..
+            bytes,
+            parts,
+            header,
+            id,
         } = Signed::decode(bytes, community)?;
-        Ok(Self { bytes, header, id })
+        let key = parts.key;
+        Ok(Self {
+            bytes,
+            header,
+            id,
+            key,
+        })
     }
 }
 

@@ -19,8 +19,11 @@ use crate::tlp::Tlp;
 
 pub mod call;
 pub mod chain;
+pub mod changes;
 pub mod join;
+pub mod joining;
 pub mod member;
+pub mod proposal;
 
 pub use chain::CharterChain;
 pub use member::{AcceptedRun, Member};
@@ -137,6 +140,15 @@ pub enum CharterError {
     /// It belongs to another community.
     #[error("the charter belongs to another community")]
     OtherCommunity,
+    /// It is valid and beside a charter that has been followed since: it changes nothing.
+    #[error("version {0} came after its sibling had been followed")]
+    Late(u64),
+    /// It follows the other side of a fork. Only a charter that names both sides joins them.
+    #[error("version {0} follows the other side of a fork")]
+    OtherSide(u64),
+    /// More siblings of the charter in force than are kept.
+    #[error("version {0} has more siblings than are kept")]
+    TooManySiblings(u64),
     /// A fork is open: only a charter that names both sides as parents may follow.
     #[error("two charters of one version exist; only one that names both as parents may follow")]
     ForkOpen,
@@ -154,6 +166,30 @@ struct Endorsement {
     key: KeyId,
     #[cbor(n(2), with = "minicbor::bytes")]
     signature: [u8; 64],
+}
+
+impl Endorsement {
+    /// Whether this is a signature over `message` that counts under `parent`.
+    fn is_valid(&self, message: &[u8], parent: &Charter) -> bool {
+        let key = match &self.signer {
+            Some(signer) => parent.steward_key(signer, self.key),
+            None => parent.recovery.iter().find(|recovery| recovery.id() == self.key),
+        };
+        key.is_some_and(|key| key.verifies(message, &self.signature))
+    }
+}
+
+/// How far a charter is signed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endorsed {
+    /// Stewards who signed, each once however many of its keys did.
+    pub stewards: Vec<Handle>,
+    /// Whether a recovery key signed.
+    pub recovery: bool,
+    /// Signatures that count: a recovery key for one steward who did not sign.
+    pub valid: usize,
+    /// Signatures needed.
+    pub needed: usize,
 }
 
 #[derive(Encode, Decode)]
@@ -282,38 +318,59 @@ impl SignedCharter {
     /// # Errors
     /// [`CharterError::Signatures`] with the count.
     pub fn check_signatures(&self, parent: &Charter) -> Result<(), CharterError> {
+        let standing = self.endorsed(parent);
+        if standing.valid >= standing.needed {
+            Ok(())
+        } else {
+            let Endorsed { valid, needed, .. } = standing;
+            Err(CharterError::Signatures { valid, needed })
+        }
+    }
+
+    /// Who of `parent`'s stewards signed this charter, and whether that is enough.
+    pub fn endorsed(&self, parent: &Charter) -> Endorsed {
         let message = signed_bytes(&self.payload);
+        let valid = self.endorsements.iter().filter(|e| e.is_valid(&message, parent));
         let mut stewards = BTreeSet::new();
-        let mut recovered = false;
-        for Endorsement {
-            signer,
-            key,
-            signature,
-        } in &self.endorsements
-        {
-            match signer {
-                Some(signer) => {
-                    if let Some(verifying) = parent.steward_key(signer, *key)
-                        && verifying.verifies(&message, signature)
-                    {
-                        stewards.insert(signer);
-                    }
-                }
-                None => {
-                    let known = parent.recovery.iter().find(|recovery| recovery.id() == *key);
-                    recovered |= known.is_some_and(|recovery| recovery.verifies(&message, signature));
-                }
+        let mut recovery = false;
+        for endorsement in valid {
+            match &endorsement.signer {
+                Some(signer) => drop(stewards.insert(signer.clone())),
+                None => recovery = true,
             }
         }
         // One recovery key stands in for one steward who did not sign.
         let absent = parent.stewards.len() > stewards.len();
-        let valid = stewards.len() + usize::from(recovered && absent);
-        let needed = usize::try_from(parent.threshold).unwrap_or(usize::MAX);
-        if valid >= needed {
-            Ok(())
-        } else {
-            Err(CharterError::Signatures { valid, needed })
+        Endorsed {
+            valid: stewards.len() + usize::from(recovery && absent),
+            needed: usize::try_from(parent.threshold).unwrap_or(usize::MAX),
+            stewards: stewards.into_iter().collect(),
+            recovery,
         }
+    }
+
+    /// Takes over the endorsements of another copy of this very charter.
+    pub fn merge(&mut self, other: &Self) {
+        if other.hash != self.hash {
+            return;
+        }
+        for endorsement in &other.endorsements {
+            if self.endorsements.iter().all(|held| held.key != endorsement.key) {
+                self.endorsements.push(endorsement.clone());
+            }
+        }
+        self.endorsements.sort_by_key(|endorsement| endorsement.key);
+    }
+
+    /// Drops endorsements that count for none of these parents: what was lifted from another
+    /// charter, or was signed by whoever is no steward.
+    pub fn prune(&mut self, parents: &[&Charter]) {
+        let message = signed_bytes(&self.payload);
+        self.endorsements.retain(|endorsement| {
+            parents
+                .iter()
+                .any(|parent| endorsement.is_valid(&message, parent))
+        });
     }
 
     fn check_size(&self) -> Result<(), CharterError> {

@@ -50,6 +50,13 @@ pub const CHARTER: usize = 512 << 10;
 /// Longest charter chain that one message may carry, bytes.
 pub const CHARTER_CHAIN: usize = 4 << 20;
 
+/// Most siblings of the charter in force that are kept: one is enough for a fork to show, and who
+/// can sign one can sign any number.
+pub const SIBLINGS: usize = 8;
+
+/// Largest file in which a proposal is passed around, bytes of its content.
+pub const PROPOSAL: usize = CHARTER + 1_024;
+
 /// Most members of a community.
 pub const MEMBERS: usize = 1_000;
 

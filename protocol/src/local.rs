@@ -11,7 +11,10 @@ use crate::record::Kind;
 use crate::timestamp::Timestamp;
 use crate::tlp::Tlp;
 
+pub mod charter;
 pub mod span;
+
+pub use charter::*;
 
 /// Largest request body, bytes: one batch of a bulk publish.
 pub const REQUEST: usize = 8 << 20;
@@ -268,6 +271,9 @@ pub struct MembersReply {
     pub name: String,
     /// The charter's version.
     pub charter: u64,
+    /// Whether a fork is open: membership does not change then.
+    #[serde(default)]
+    pub fork: bool,
     /// Members in the order of their handles.
     pub members: Vec<MemberView>,
 }
@@ -310,6 +316,9 @@ pub struct CommunityStatus {
     pub members: usize,
     /// Whether a fork is open.
     pub fork: bool,
+    /// Why nothing is sealed now, if nothing is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub frozen: Option<String>,
 }
 
 /// The store's part of [`StatusReply`].

@@ -31,7 +31,7 @@ const fn target(name: &'static str, run: fn(&[u8])) -> Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 21] = [
+pub const TARGETS: [Target; 22] = [
     target("header", signed::header),
     target("sealed-body", signed::sealed_body),
     target("charter", signed::charter),
@@ -39,6 +39,7 @@ pub const TARGETS: [Target; 21] = [
     target("head", signed::head),
     target("request", signed::request),
     target("invite", signed::invite),
+    target("proposal", signed::proposal),
     target("body", wire::body),
     target("packed", wire::packed),
     target("frame", wire::frame),

@@ -247,7 +247,10 @@ class Charter:
         need(len(signed) + (recovered and absent) >= parent.threshold, "signatures")
 
     def check_follows(self, parent):
-        need(self.version == parent.version + 1, "form")
+        if len(self.parents) == 2:
+            need(self.version > parent.version, "form")
+        else:
+            need(self.version == parent.version + 1, "form")
         need(self.issued >= parent.issued, "history")
         for handle, old in parent.members.items():
             need(handle in self.members, "history")
@@ -305,24 +308,38 @@ class Chain:
         for raw in charters[1:]:
             self.became.append(self.offer(Charter(raw)))
 
+    def is_open(self, sibling):
+        return any(parent in self.newest.parents for parent in sibling.parents)
+
+    def open_siblings(self):
+        return [sibling for sibling in self.siblings if self.is_open(sibling)]
+
     def fork_open(self):
-        return any(sibling.version == self.newest.version for sibling in self.siblings)
+        return bool(self.open_siblings())
 
     def offer(self, charter):
         known = {held.hash: held for held in self.in_force + self.siblings}
         if charter.hash in known:
             return "known"
         need(charter.version > 1, "other-community")
-        need(all(parent in known for parent in charter.parents), "unknown-parent")
-        for parent in charter.parents:
-            charter.check_follows(known[parent])
         if self.newest.hash not in charter.parents:
-            self.siblings.append(charter)
-            return "sibling"
+            return self.set_aside(charter, known)
+        charter.check_follows(self.newest)
         need(not self.fork_open() or len(charter.parents) == 2, "fork-open")
         self.newest = charter
         self.in_force.append(charter)
         return "adopted"
+
+    def set_aside(self, charter, known):
+        parents = [known[parent] for parent in charter.parents if parent in known]
+        need(parents, "unknown-parent")
+        charter.check_follows(parents[0])
+        if not any(len(held.parents) == 2 and charter.hash in held.parents for held in self.in_force):
+            need(parents[0] not in self.siblings, "other-side")
+            need(self.is_open(charter), "late")
+            need(len(self.open_siblings()) < 8, "too-many-siblings")
+        self.siblings.append(charter)
+        return "sibling"
 
 
 # -- Header and admission ----------------------------------------------------------------------------
@@ -352,7 +369,7 @@ def header(raw, community):
 def admit(raw, chain, given):
     said, identity, key, (protected, payload, signature) = header(raw, chain.community)
     version, prefix = said["charter"]
-    named = next((c for c in chain.in_force if c.version == version and c.hash[:8] == prefix), None)
+    named = next((c for c in chain.in_force + chain.siblings if c.version == version and c.hash[:8] == prefix), None)
     need(named is not None, "unknown-charter")
     author = named.members.get(said["author"])
     need(author is not None and said["lane"] in author["lanes"], "unknown-author")
@@ -360,7 +377,8 @@ def admit(raw, chain, given):
     need(public is not None, "unknown-author")
     external = b"hanse record" + chain.community
     need(verifies(public, to_be_signed(protected, external, payload), signature), "signature")
-    author = chain.newest.members[said["author"]]
+    author = chain.newest.members.get(said["author"])
+    need(author is not None and said["lane"] in author["lanes"] and public in author["signing"], "unknown-charter")
     place = said["lane"], said["epoch"], said["seq"], identity
     closings = author["ended"], author["lanes"][said["lane"]][1], author["signing"][public]
     need(all(counts(closing, *place) for closing in closings), "ended")

@@ -23,6 +23,11 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
     fn admit(&self, by: Actor, request: local::AdmitRequest) -> impl Changed<local::Admission>;
     fn expel(&self, by: Actor, member: Handle) -> impl Changed<local::CharterReply>;
     fn join(&self, by: Actor, request: local::JoinRequest) -> impl Changed<local::CharterReply>;
+    fn propose(&self, by: Actor, request: local::ProposeRequest) -> impl Changed<local::ProposalReply>;
+    fn endorse(&self, by: Actor, file: local::ProposalFile) -> impl Changed<local::ProposalReply>;
+    fn submit(&self, by: Actor, file: local::ProposalFile) -> impl Changed<local::ProposalReply>;
+    fn review(&self, file: &str) -> Result<Option<local::ProposalView>, ReadingError>;
+    fn community(&self) -> Option<local::CommunityView>;
 
     fn witness(&self, deeds: Vec<Deed>, note: Option<(&'static str, Vec<u8>)>) -> impl Changed<()>;
 
@@ -77,6 +82,26 @@ impl Backend for Node {
 
     fn join(&self, by: Actor, request: local::JoinRequest) -> impl Changed<local::CharterReply> {
         self.exchange.join(by, request)
+    }
+
+    fn propose(&self, by: Actor, request: local::ProposeRequest) -> impl Changed<local::ProposalReply> {
+        self.exchange.propose(by, request)
+    }
+
+    fn endorse(&self, by: Actor, file: local::ProposalFile) -> impl Changed<local::ProposalReply> {
+        self.exchange.endorse(by, file)
+    }
+
+    fn submit(&self, by: Actor, file: local::ProposalFile) -> impl Changed<local::ProposalReply> {
+        self.exchange.submit(by, file)
+    }
+
+    fn review(&self, file: &str) -> Result<Option<local::ProposalView>, ReadingError> {
+        self.reading.review(file)
+    }
+
+    fn community(&self) -> Option<local::CommunityView> {
+        self.reading.community()
     }
 
     fn witness(&self, deeds: Vec<Deed>, note: Option<(&'static str, Vec<u8>)>) -> impl Changed<()> {

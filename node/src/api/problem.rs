@@ -33,13 +33,16 @@ pub(super) mod name {
     pub(crate) const NO_COMMUNITY: &str = "no-community";
     pub(crate) const HAS_COMMUNITY: &str = "has-community";
     pub(crate) const FINGERPRINT: &str = "fingerprint";
+    pub(crate) const ENDORSEMENTS: &str = "endorsements";
+    pub(crate) const ENDORSED: &str = "endorsed";
+    pub(crate) const FROZEN: &str = "frozen";
     pub(crate) const BUSY: &str = "busy";
     pub(crate) const FULL: &str = "full";
     pub(crate) const STOPPING: &str = "stopping";
     pub(crate) const INTERNAL: &str = "internal";
 
     /// All of them.
-    pub(crate) const ALL: [&str; 20] = [
+    pub(crate) const ALL: [&str; 23] = [
         UNAUTHENTICATED,
         ROLE,
         HOST,
@@ -56,6 +59,9 @@ pub(super) mod name {
         NO_COMMUNITY,
         HAS_COMMUNITY,
         FINGERPRINT,
+        ENDORSEMENTS,
+        ENDORSED,
+        FROZEN,
         BUSY,
         FULL,
         STOPPING,
@@ -195,6 +201,14 @@ impl From<ExchangeError> for Failure {
             }
             ExchangeError::HasCommunity => Self::conflict(name::HAS_COMMUNITY, "a community already", text),
             ExchangeError::Fingerprint => Self::conflict(name::FINGERPRINT, "another fingerprint", text),
+            ExchangeError::Endorsements(_) => {
+                Self::conflict(name::ENDORSEMENTS, "more stewards must sign", text)
+            }
+            ExchangeError::Endorsed { .. } => {
+                let detail = format!("{text}; `again` opens a later round, which is kept as evidence");
+                Self::conflict(name::ENDORSED, "another was endorsed", detail)
+            }
+            ExchangeError::Frozen(_) => Self::conflict(name::FROZEN, "nothing is sealed now", text),
             ExchangeError::Invalid(reason) => Self::invalid(&reason),
             ExchangeError::UnknownMember(_) => Self::not_found(name::UNKNOWN_MEMBER, "no such member", text),
             ExchangeError::Busy => Self::busy(&text),

@@ -5,7 +5,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use hanse_protocol::local::Role;
 
 use super::backend::Backend;
-use super::{State, audit, community, events, health, openapi, records};
+use super::{State, audit, charter, community, events, health, openapi, records};
 
 /// What an answer holds.
 #[derive(Clone, Copy)]
@@ -85,6 +85,11 @@ pub(super) fn table<B: Backend>() -> Vec<Route<B>> {
         Route::new(("get", "/v1/status"), reads, "Health and numbers of the node", Gives::Json("StatusReply"), get(community::status::<B>)),
         Route::new(("post", "/v1/request"), administers, "Write a request to join a community", Gives::Json("RequestReply"), post(community::request::<B>)),
         Route::new(("post", "/v1/community"), administers, "Found a community", Gives::Json("Founded"), post(community::found::<B>)).takes("FoundRequest"),
+        Route::new(("get", "/v1/community"), reads, "The charter in force and what is known beside it", Gives::Json("CommunityView"), get(charter::community::<B>)),
+        Route::new(("post", "/v1/proposals"), administers, "Propose a change of the charter", Gives::Json("ProposalReply"), post(charter::propose::<B>)).takes("ProposeRequest"),
+        Route::new(("post", "/v1/proposals/review"), administers, "What a proposal changes; does nothing", Gives::Json("ProposalView"), post(charter::review::<B>)).takes("ProposalFile"),
+        Route::new(("post", "/v1/proposals/endorse"), administers, "Sign a proposal", Gives::Json("ProposalReply"), post(charter::endorse::<B>)).takes("ProposalFile"),
+        Route::new(("post", "/v1/proposals/submit"), administers, "Take in a proposal's signatures", Gives::Json("ProposalReply"), post(charter::submit::<B>)).takes("ProposalFile"),
         Route::new(("post", "/v1/join"), administers, "Join the community of an invite", Gives::Json("CharterReply"), post(community::join::<B>)).takes("JoinRequest"),
         Route::new(("get", "/v1/audit"), administers, "Lines of the audit log", Gives::Json("AuditPage"), get(audit::page::<B>)).query(&[("from", "integer"), ("limit", "integer")]),
         Route::new(("get", "/v1/openapi.json"), None, "This document", Gives::Document, get(openapi::openapi::<B>)),

@@ -80,6 +80,39 @@ impl Backend for Fake {
         Err(ExchangeError::Store(Arc::new(StoreError::Behind)))
     }
 
+    async fn propose(
+        &self,
+        by: Actor,
+        request: local::ProposeRequest,
+    ) -> Result<local::ProposalReply, ExchangeError> {
+        self.note(format!("propose {:?} by {}", request.change, by.0));
+        Err(ExchangeError::Endorsed {
+            version: 3,
+            hash: hanse_protocol::charter::CharterHash([7; 32]),
+        })
+    }
+
+    async fn endorse(
+        &self,
+        by: Actor,
+        file: local::ProposalFile,
+    ) -> Result<local::ProposalReply, ExchangeError> {
+        self.note(format!("endorse {} by {}", file.file, by.0));
+        Err(ExchangeError::Fingerprint)
+    }
+
+    async fn submit(&self, _: Actor, _: local::ProposalFile) -> Result<local::ProposalReply, ExchangeError> {
+        Err(ExchangeError::Endorsements(2))
+    }
+
+    fn review(&self, file: &str) -> Result<Option<local::ProposalView>, ReadingError> {
+        Err(ReadingError::Value(format!("`{file}` is no proposal")))
+    }
+
+    fn community(&self) -> Option<local::CommunityView> {
+        None
+    }
+
     async fn witness(&self, _: Vec<Deed>, _: Option<(&'static str, Vec<u8>)>) -> Result<(), ExchangeError> {
         Ok(())
     }
@@ -242,7 +275,7 @@ impl Daemon {
     }
 }
 
-const ROUTES: [(&str, Role); 14] = [
+const ROUTES: [(&str, Role); 19] = [
     ("POST /v1/records", Role::Publish),
     ("GET /v1/records", Role::Read),
     ("GET /v1/records/00", Role::Read),
@@ -255,6 +288,11 @@ const ROUTES: [(&str, Role); 14] = [
     ("POST /v1/request", Role::Admin),
     ("POST /v1/community", Role::Admin),
     ("POST /v1/join", Role::Admin),
+    ("GET /v1/community", Role::Read),
+    ("POST /v1/proposals", Role::Admin),
+    ("POST /v1/proposals/review", Role::Admin),
+    ("POST /v1/proposals/endorse", Role::Admin),
+    ("POST /v1/proposals/submit", Role::Admin),
     ("GET /v1/audit", Role::Admin),
     ("GET /v1/events", Role::Read),
 ];
@@ -344,7 +382,9 @@ async fn what_a_caller_does_wrong_is_told_as_a_problem() {
     let id = "ab".repeat(32);
     let many = format!("{{\"objects\":[{}0]}}", "0,".repeat(local::PUBLISH_OBJECTS));
     let member = r#"{"file":"x","fingerprint":"y"}"#;
-    let cases: [(&str, &str, &str, u16, &str); 20] = [
+    let renew = r#"{"change":{"what":"renew"}}"#;
+    let strange = r#"{"change":{"what":"renew","of":1}}"#;
+    let cases: [(&str, &str, &str, u16, &str); 26] = [
         (reader, "GET /v1/nowhere", "", 404, "no-route"),
         (reader, "PUT /v1/records", "", 405, "method"),
         (
@@ -386,6 +426,12 @@ async fn what_a_caller_does_wrong_is_told_as_a_problem() {
         ),
         (admin, "POST /v1/members", member, 409, "fingerprint"),
         (admin, "POST /v1/join", member, 500, "internal"),
+        (reader, "GET /v1/community", "", 409, "no-community"),
+        (admin, "POST /v1/proposals", renew, 409, "endorsed"),
+        (admin, "POST /v1/proposals", strange, 400, "malformed"),
+        (admin, "POST /v1/proposals/endorse", member, 409, "fingerprint"),
+        (admin, "POST /v1/proposals/submit", member, 409, "endorsements"),
+        (admin, "POST /v1/proposals/review", member, 422, "invalid"),
         (admin, "POST /v1/request", "", 503, "stopping"),
         (admin, "DELETE /v1/members/other", "", 404, "unknown-member"),
         (admin, "DELETE /v1/members/Not%20A", "", 400, "malformed"),

@@ -87,16 +87,22 @@ impl Deriver {
         }
     }
 
+    /// A charter that cannot follow what came before was behind a damaged stretch of the log: peers
+    /// bring what is missing, and then it comes again.
     fn learn(&mut self, entry: &CharterEntry) {
-        let Ok(charter) = SignedCharter::decode(&entry.bytes) else {
-            return self.broken = true;
+        let read = SignedCharter::decode(&entry.bytes);
+        let learnt = match (read, &mut self.charters) {
+            (Ok(charter), None) => {
+                CharterChain::found(charter).map(|charters| self.charters = Some(charters))
+            }
+            (Ok(charter), Some(charters)) => charters.offer(charter).map(drop),
+            (Err(error), _) => Err(error),
         };
-        match &mut self.charters {
-            None => match CharterChain::found(charter) {
-                Ok(charters) => self.charters = Some(charters),
-                Err(_) => self.broken = true,
-            },
-            Some(charters) => self.broken |= charters.offer(charter).is_err(),
+        if let Err(error) = learnt {
+            tracing::warn!(version = entry.version, %error, "a charter in the log cannot be followed");
+            self.broken |= self.charters.is_none();
+        } else {
+            self.broken = false;
         }
     }
 

@@ -1,29 +1,30 @@
-//! Founding, admitting, expelling, joining, and charters that peers offer: all that changes who is
-//! a member.
+//! Who is a member: founding, joining, and what this node's operator wants of it. What changes a
+//! charter is beside: `changes` says what is to be otherwise, `proposals` gathers signatures, `charters`
+//! takes what peers offer, `signed` remembers what this node put its name to.
 
-use std::cmp::Reverse;
 use std::time::Duration;
 
-use hanse_protocol::charter::chain::{self, Offered};
 use hanse_protocol::charter::join::{self, Invite, Request};
-use hanse_protocol::charter::member::{
-    AcceptedRun, Closing, Lane, Member, MemberSealingKey, MemberSigningKey,
-};
-use hanse_protocol::charter::{Budget, Charter, CharterChain, CharterError, SignedCharter};
-use hanse_protocol::heal::RANGES;
+use hanse_protocol::charter::member::{Lane, Member, MemberSealingKey, MemberSigningKey};
+use hanse_protocol::charter::{Budget, Charter, CharterChain, SignedCharter};
 use hanse_protocol::identity::Handle;
 use hanse_protocol::identity::keys::SigningKey;
-use hanse_protocol::limits;
 use hanse_protocol::local;
 use hanse_protocol::seal::SUITE_X25519;
 use hanse_protocol::timestamp::Timestamp;
 use hanse_protocol::tlp::Tlp;
 
 use super::worker::Worker;
-use super::{Actor, CharterFate, ExchangeError, Reply};
+use super::{Actor, ExchangeError, Reply};
 use crate::clock;
 use crate::store::StoreError;
-use crate::store::entry::{CharterEntry, Entry};
+
+mod changes;
+mod charters;
+mod proposals;
+pub(super) mod signed;
+
+pub(crate) use proposals::view as view_of;
 
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
@@ -140,22 +141,19 @@ impl Worker {
         request: &local::AdmitRequest,
     ) -> Result<local::Admission, ExchangeError> {
         let charters = self.charters.clone().ok_or(ExchangeError::NoCommunity)?;
-        let candidate = Request::read(&request.file).map_err(invalid)?;
-        if !candidate.fingerprint().is_spelt(&request.fingerprint) {
-            return Err(ExchangeError::Fingerprint);
-        }
+        let candidate = changes::confirmed(&request.file, &request.fingerprint)?;
         let handle = candidate.profile.handle.clone();
         // A mailed invite may be lost: who is listed with these very keys gets it again.
-        let charters = if is_listed(charters.charter(), &candidate)? {
-            (*charters).clone()
+        let charters = if is_listed(charters.charter(), &candidate) {
+            charters
         } else {
-            // A candidate's clock may lag ours: it may date its first records that much earlier.
-            let admitted = clock::now().before(limits::SKEW);
-            let mut next = successor(&charters);
-            next.members.push(listed(candidate, admitted));
-            next.members.sort_by(|a, b| a.handle.cmp(&b.handle));
-            self.audit(&actor.0, "admit", handle.to_string(), None);
-            self.issue_charter(next)?
+            self.change_alone(
+                actor,
+                local::Change::Admit {
+                    file: request.file.clone(),
+                    fingerprint: request.fingerprint.clone(),
+                },
+            )?
         };
         let invite = Invite {
             community: *charters.community(),
@@ -178,76 +176,9 @@ impl Worker {
     }
 
     fn try_expel(&mut self, actor: &Actor, handle: &Handle) -> Result<local::CharterReply, ExchangeError> {
-        let charters = self.charters.clone().ok_or(ExchangeError::NoCommunity)?;
-        let listed = charters
-            .charter()
-            .member(handle)
-            .filter(|member| member.ended.is_none());
-        let listed = listed.ok_or_else(|| ExchangeError::UnknownMember(handle.clone()))?;
-        if charters.charter().stewards.contains(handle) {
-            return Err(ExchangeError::Invalid(format!(
-                "`{handle}` is a steward; its stewardship must end before its membership"
-            )));
-        }
-        let closing = self.closing(&charters, &listed.handle)?;
-        let mut next = successor(&charters);
-        for member in next.members.iter_mut().filter(|member| member.handle == *handle) {
-            member.ended = Some(closing.clone());
-        }
-        self.audit(&actor.0, "expel", handle.to_string(), None);
-        let charters = self.issue_charter(next)?;
+        let member = handle.clone();
+        let charters = self.change_alone(actor, local::Change::Expel { member })?;
         Ok(charter_reply(&charters))
-    }
-
-    /// The runs that are held of a member, the longest if there are too many: what it said so far.
-    fn closing(&self, charters: &CharterChain, handle: &Handle) -> Result<Closing, ExchangeError> {
-        let community = charters.community();
-        let holdings = self.reader.holdings(community, handle, RANGES);
-        let mut runs: Vec<_> = holdings
-            .map_err(store_error)?
-            .iter()
-            .flat_map(|held| held.runs.iter().map(|run| (held.lane, held.epoch, *run)))
-            .collect();
-        runs.sort_by_key(|(_, _, (first, last))| Reverse(last - first));
-        runs.truncate(limits::CLOSING_RUNS);
-        runs.sort_unstable();
-        let mut closing = Closing::new();
-        for (lane, epoch, (first, last)) in runs {
-            let links = self.reader.chain(community, handle, lane, epoch, last, 1);
-            closing.extend(links.map_err(store_error)?.first().map(|link| AcceptedRun {
-                lane,
-                epoch,
-                first,
-                last,
-                id: link.id,
-            }));
-        }
-        Ok(closing)
-    }
-
-    /// Signs a successor and puts it in force. One signature must be enough: passing a proposal
-    /// among several stewards is another way in.
-    fn issue_charter(&mut self, next: Charter) -> Result<CharterChain, ExchangeError> {
-        let charters = self.charters.clone().ok_or(ExchangeError::NoCommunity)?;
-        let own = self.member.profile.handle.clone();
-        if !charters.charter().stewards.contains(&own) {
-            return Err(ExchangeError::Invalid(format!(
-                "`{own}` is no steward of this community: ask one of {}",
-                names(&charters.charter().stewards)
-            )));
-        }
-        let version = next.version;
-        let mut signed = SignedCharter::issue(next).map_err(invalid)?;
-        signed.endorse(&own, &self.member.signing);
-        let bytes = signed.encode();
-        let mut changed = (*charters).clone();
-        match changed.offer(signed).map_err(invalid)? {
-            Offered::Adopted => {}
-            Offered::Known | Offered::Sibling => return Err(invalid(CharterError::ForkOpen)),
-        }
-        self.log_charter(&changed, version, bytes);
-        self.stand_under(changed.clone());
-        Ok(changed)
     }
 
     pub(super) fn join(
@@ -285,80 +216,14 @@ impl Worker {
                 "the invite's charter does not list this node; was it made for another request?".to_owned(),
             ));
         }
-        for (version, bytes) in (1..).zip(invite.charters) {
+        for bytes in invite.charters {
+            let version = SignedCharter::decode(&bytes).map_err(invalid)?.charter().version;
             self.log_charter(&charters, version, bytes);
         }
         self.audit(&actor.0, "join", charters.community().to_string(), None);
         let told = charter_reply(&charters);
         self.stand_under(charters);
         Ok(told)
-    }
-
-    /// Charters that a peer offers, oldest first.
-    pub(super) fn offered_charters(&mut self, offered: &[Vec<u8>], reply: Reply<CharterFate>) {
-        let Some(charters) = self.charters.clone() else {
-            return drop(reply.send(Err(ExchangeError::NoCommunity)));
-        };
-        let fate = self.take_charters(&charters, offered);
-        self.batch.answer(reply, move |_| fate);
-    }
-
-    fn take_charters(&mut self, charters: &CharterChain, offered: &[Vec<u8>]) -> CharterFate {
-        if let Err(error) = chain::check_length(offered) {
-            return CharterFate::Refused(error.to_string());
-        }
-        let mut changed = charters.clone();
-        let mut fate = CharterFate::Known;
-        for bytes in offered {
-            let signed = match SignedCharter::decode(bytes) {
-                Ok(signed) => signed,
-                Err(error) => return CharterFate::Refused(error.to_string()),
-            };
-            let version = signed.charter().version;
-            // A chain starts with the charter everybody knows; another first one is another community.
-            match changed.offer(signed) {
-                Ok(Offered::Known) => {}
-                Ok(Offered::Adopted) => {
-                    self.log_charter(&changed, version, bytes.clone());
-                    self.audit("peer", "adopt-charter", changed.newest().hash().to_string(), None);
-                    tracing::info!(version, "charter adopted");
-                    self.stand_under(changed.clone());
-                    fate = CharterFate::Adopted;
-                }
-                Ok(Offered::Sibling) => {
-                    self.log_charter(&changed, version, bytes.clone());
-                    self.audit("peer", "charter-fork", version.to_string(), None);
-                    tracing::warn!(version, "a second charter of this version exists: fork");
-                    self.stand_under(changed.clone());
-                    fate = CharterFate::Sibling;
-                }
-                Err(CharterError::UnknownParent(_)) => return CharterFate::Gap,
-                Err(error) => return CharterFate::Refused(error.to_string()),
-            }
-        }
-        fate
-    }
-
-    fn log_charter(&mut self, charters: &CharterChain, version: u64, bytes: Vec<u8>) {
-        let entry = CharterEntry {
-            community: *charters.community(),
-            version,
-            bytes,
-        };
-        self.batch.push(Entry::Charter(entry), None);
-    }
-}
-
-/// The charter that follows the one in force, unchanged but for its place.
-fn successor(charters: &CharterChain) -> Charter {
-    let current = charters.charter();
-    let issued = clock::now().max(current.issued);
-    Charter {
-        version: current.version + 1,
-        parents: vec![charters.newest().hash()],
-        issued,
-        expires: issued.after(CHARTER_LIFE),
-        ..current.clone()
     }
 }
 
@@ -388,21 +253,13 @@ fn listed(candidate: Request, admitted: Timestamp) -> Member {
 }
 
 /// Whether the candidate is listed already, with these very keys.
-fn is_listed(charter: &Charter, candidate: &Request) -> Result<bool, ExchangeError> {
-    let Some(member) = charter.member(&candidate.profile.handle) else {
-        return Ok(false);
-    };
-    let same = member.ended.is_none()
-        && member.signing.iter().any(|key| key.key == candidate.signing)
-        && member.lanes.iter().any(|lane| lane.node == candidate.node);
-    if same {
-        Ok(true)
-    } else {
-        Err(ExchangeError::Invalid(format!(
-            "`{}` is the handle of a member with other keys; a handle is never given twice",
-            member.handle
-        )))
-    }
+fn is_listed(charter: &Charter, candidate: &Request) -> bool {
+    let member = charter.member(&candidate.profile.handle);
+    member.is_some_and(|member| {
+        member.ended.is_none()
+            && member.signing.iter().any(|key| key.key == candidate.signing)
+            && member.lanes.iter().any(|lane| lane.node == candidate.node)
+    })
 }
 
 fn horizon(days: u32) -> Result<u64, ExchangeError> {

@@ -113,6 +113,12 @@ impl Worker {
         let terms = self.terms(&charters, &request)?;
         let objects: Vec<&str> = request.objects.iter().map(|raw| raw.get()).collect();
         let (drafts, refused) = self.draft(&charters, &terms, &objects);
+        if drafts.is_empty()
+            && let Some(freeze) = self.freeze(clock::now())
+            && refused.iter().any(|object| object.reason == freeze.to_string())
+        {
+            return Err(ExchangeError::Frozen(freeze));
+        }
         // All that can fail comes before the first record is chained: a publish that is refused
         // has sent nothing.
         let mut ready = Vec::new();
@@ -175,6 +181,7 @@ impl Worker {
     ) -> (BTreeMap<Ruling, Vec<Draft<'a>>>, Vec<RefusedObject>) {
         let mut drafts: BTreeMap<Ruling, Vec<Draft<'a>>> = BTreeMap::new();
         let mut refused = Vec::new();
+        let frozen = self.freeze(clock::now());
         for (index, raw) in objects.iter().enumerate() {
             let object = match Object::parse(raw) {
                 Ok(object) => object,
@@ -195,6 +202,13 @@ impl Worker {
                         reason: reason.to_owned(),
                     });
                 }
+                Ruling::Send {
+                    audience: Audience::Members(_),
+                    ..
+                } if let Some(freeze) = &frozen => refused.push(RefusedObject {
+                    index,
+                    reason: freeze.to_string(),
+                }),
                 ruling @ Ruling::Send { .. } => {
                     let facts = derive::object_facts(&object, terms.created);
                     Draft::add(drafts.entry(ruling).or_default(), raw, facts);
@@ -257,7 +271,7 @@ impl Worker {
         let body = match audience {
             Audience::Community => Body::Open(packed),
             Audience::Members(readers) => {
-                let keys = sealing_keys(charters, readers)?;
+                let keys = sealing_keys(charters, &self.member.profile.handle, readers)?;
                 let own = self.member.sealing().ok_or(ExchangeError::NoCommunity)?;
                 let binding = Binding {
                     community: charters.community(),
@@ -358,17 +372,31 @@ fn expiry(
 
 fn sealing_keys(
     charters: &CharterChain,
+    author: &Handle,
     readers: &BTreeSet<Handle>,
 ) -> Result<Vec<SealingPublic>, ExchangeError> {
-    let key = |handle: &Handle| {
-        let key = charters
-            .charter()
-            .member(handle)
-            .and_then(|member| member.sealing_key(SUITE_X25519));
-        key.copied()
-            .ok_or_else(|| ExchangeError::Invalid(format!("`{handle}` has no key to seal to")))
-    };
-    readers.iter().map(key).collect()
+    let mut keys = Vec::new();
+    for handle in readers {
+        let member = charters.charter().member(handle);
+        let before = keys.len();
+        keys.extend(
+            member
+                .into_iter()
+                .flat_map(|member| member.sealing_keys(SUITE_X25519)),
+        );
+        if keys.len() == before {
+            return Err(ExchangeError::Invalid(format!(
+                "`{handle}` has no key to seal to"
+            )));
+        }
+    }
+    // The author's other nodes read what this one says.
+    let own = charters.charter().member(author);
+    keys.extend(
+        own.into_iter()
+            .flat_map(|member| member.sealing_keys(SUITE_X25519)),
+    );
+    Ok(keys)
 }
 
 fn readers(audience: &Audience) -> Readers {

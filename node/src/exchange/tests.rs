@@ -22,6 +22,8 @@ use crate::store::entry::{BodyState, Entry};
 use crate::store::index::Engine;
 use crate::store::{Reader, Store, StoreSettings};
 
+mod charter;
+mod frozen;
 mod full;
 
 /// A node without a mesh.

@@ -5,6 +5,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use hanse_protocol::charter::CharterChain;
+use hanse_protocol::charter::proposal::Proposal;
 use hanse_protocol::heal::RANGES;
 use hanse_protocol::identity::{Handle, RecordId};
 use hanse_protocol::timestamp::Timestamp;
@@ -12,9 +13,11 @@ use tokio::sync::{mpsc, watch};
 
 use super::batch::Batch;
 use super::held::Shared;
+use super::membership::signed::Signed;
 use super::recent::Recent;
 use super::{Command, Exchange, INBOX, Nudge, Standing};
 use crate::clock;
+use crate::heads::{self, Freeze};
 use crate::member::Member;
 use crate::metrics::Metrics;
 use crate::store::entry::{AuditEntry, Entry, Position};
@@ -72,6 +75,16 @@ pub(super) struct Worker {
     later: Vec<Nudge>,
     /// Whether the disk is too full for new work.
     full: bool,
+    /// What stewards said last.
+    pub(super) heads: heads::Shared,
+    /// Which charters this node signed.
+    pub(super) signed: Signed,
+    /// Proposals that may still come into force, by the slot each is kept in.
+    pub(super) proposals: std::collections::BTreeMap<usize, Proposal>,
+    /// Why nothing was sealed when it was looked at last.
+    frozen: Option<Freeze>,
+    /// Whether the standing changed with what waits for the commit.
+    stands_anew: bool,
     standing: watch::Sender<Arc<Standing>>,
     position: watch::Sender<Position>,
 }
@@ -110,6 +123,8 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         profile: member.profile.clone(),
         node: member.node_id(),
         charters: charters.clone(),
+        proposals: Arc::default(),
+        frozen: None,
     });
     let (standing, standings) = watch::channel(standing);
     let (position, positions) = watch::channel(reader.newest());
@@ -134,11 +149,17 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         nudges,
         later: Vec::new(),
         full: false,
+        heads: heads::Shared::default(),
+        signed: Signed::default(),
+        proposals: std::collections::BTreeMap::new(),
+        frozen: None,
+        stands_anew: false,
         standing,
         position,
     };
     worker.load()?;
     let held = worker.held.clone();
+    let heads = worker.heads.clone();
     let thread = std::thread::Builder::new()
         .name("exchange".to_owned())
         .spawn(move || worker.run(&clockwork, work));
@@ -149,6 +170,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
             standing: standings,
             position: positions,
             held,
+            heads,
         },
         thread,
     ))
@@ -160,6 +182,11 @@ impl Worker {
         let Some(charters) = self.charters.clone() else {
             return Ok(());
         };
+        self.load_membership()?;
+        self.frozen = self.freeze(clock::now());
+        self.metrics.frozen(self.frozen.is_some());
+        self.metrics.forked(charters.fork_open());
+        self.tell_standing();
         for member in &charters.charter().members {
             let holdings = self
                 .reader
@@ -219,12 +246,18 @@ impl Worker {
                     self.look_for_room();
                     self.handle(command);
                     self.drain(&mut work);
+                    self.look_at_freeze();
                     self.commit()?;
                 }
                 Ok(None) => break,
                 Err(_) => {
                     self.look_for_room();
-                    self.maintain()?;
+                    self.look_at_freeze();
+                    if self.batch.is_empty() {
+                        self.maintain()?;
+                    } else {
+                        self.commit()?;
+                    }
                 }
             }
         }
@@ -253,6 +286,41 @@ impl Worker {
         }
     }
 
+    /// Why nothing may be sealed at `now`, if nothing may.
+    pub(super) fn freeze(&self, now: Timestamp) -> Option<Freeze> {
+        let charters = self.charters.as_ref()?;
+        let own = &self.member.profile.handle;
+        let key = self.member.signing.verifying_key();
+        let speaks = self.own_lane().is_some()
+            && charters.charter().member(own).is_some_and(|member| {
+                let mut keys = member.signing.iter();
+                keys.any(|signing| signing.key == key && signing.closed.is_none())
+            });
+        let own = Some(own).filter(|_| speaks);
+        self.heads.with(|heads| heads.freeze(charters, own, now))
+    }
+
+    /// Takes note when sealing ends or may begin again.
+    fn look_at_freeze(&mut self) {
+        let frozen = self.freeze(clock::now());
+        if frozen.is_some() == self.frozen.is_some() || self.full {
+            return;
+        }
+        self.frozen = frozen;
+        self.metrics.frozen(frozen.is_some());
+        match frozen {
+            Some(freeze) => tracing::error!("{freeze}"),
+            None => tracing::info!("stewards confirm the charter again: sealing goes on"),
+        }
+        let (action, subject) = match frozen {
+            Some(Freeze::Expired(_)) => ("freeze", "charter expired"),
+            Some(Freeze::Silent { .. }) => ("freeze", "stewards silent"),
+            None => ("thaw", "charter confirmed"),
+        };
+        self.audit("node", action, subject.to_owned(), None);
+        self.stands_anew = true;
+    }
+
     fn handle(&mut self, command: Command) {
         let command = if self.full {
             command.refuse_for_room()
@@ -267,6 +335,14 @@ impl Worker {
             Command::Admit(actor, request, reply) => self.admit(&actor, &request, reply),
             Command::Expel(actor, handle, reply) => self.expel(&actor, &handle, reply),
             Command::Join(actor, request, reply) => self.join(&actor, &request, reply),
+            Command::Propose(actor, request, reply) => self.propose(&actor, request, reply),
+            Command::Endorse(actor, file, reply) => self.endorse(&actor, &file, reply),
+            Command::Submit(actor, file, reply) => self.submit(&actor, &file, reply),
+            Command::Head {
+                courier,
+                head,
+                verdict,
+            } => self.head(courier, &head, verdict),
             Command::Frame {
                 courier,
                 records,
@@ -325,6 +401,9 @@ impl Worker {
                 if let Some(newest) = positions.last() {
                     self.position.send_replace(*newest);
                 }
+                if std::mem::take(&mut self.stands_anew) {
+                    self.tell_standing();
+                }
                 told.into_iter().for_each(|tell| tell(Ok(&positions)));
                 self.send_nudges();
                 self.maintain()
@@ -360,15 +439,26 @@ impl Worker {
         }
     }
 
-    /// Puts new charters in force: what is not yet committed is told only after the commit, but
-    /// records that follow in this very batch already stand under them.
+    /// Puts new charters in force. Others are told after the commit: what leaves this node must not
+    /// be forgotten by it. Records that follow in this very batch already stand under them.
     pub(super) fn stand_under(&mut self, charters: CharterChain) {
-        let charters = Arc::new(charters);
-        self.charters = Some(Arc::clone(&charters));
+        self.metrics.forked(charters.fork_open());
+        self.charters = Some(Arc::new(charters));
+        self.stands_anew = true;
+    }
+
+    /// Has the standing told once the batch is durable.
+    pub(super) fn stand_anew(&mut self) {
+        self.stands_anew = true;
+    }
+
+    fn tell_standing(&self) {
         let standing = Standing {
             profile: self.member.profile.clone(),
             node: self.member.node_id(),
-            charters: Some(charters),
+            charters: self.charters.clone(),
+            proposals: Arc::new(self.proposals.values().cloned().collect()),
+            frozen: self.frozen,
         };
         self.standing.send_replace(Arc::new(standing));
     }

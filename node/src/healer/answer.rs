@@ -4,6 +4,7 @@
 use std::collections::VecDeque;
 use std::sync::Arc;
 
+use hanse_protocol::admission::Admitted;
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::charter::call::{self, CharterAnswer, CharterQuestion};
 use hanse_protocol::frame::Carried;
@@ -107,8 +108,8 @@ fn page(
         if seq > run.last {
             return Ok((page, None));
         }
-        if counts(charters, run, seq, &id)
-            && let Some(stored) = store.record(&id)?
+        if let Some(stored) = store.record(&id)?
+            && counts(charters, &stored.header)
         {
             let body = stored.body.filter(|_| stored.state != BodyState::Gone);
             page.push(Carried {
@@ -120,14 +121,19 @@ fn page(
     Ok((page, after))
 }
 
-/// Whether a record lies within every ending of its author: what lies beyond is kept as evidence
-/// and not served.
-fn counts(charters: &CharterChain, run: &Run, seq: u64, id: &RecordId) -> bool {
-    let Some(member) = charters.charter().member(&run.author) else {
+/// Whether a record lies within every ending of its author, and of the very key that signed it:
+/// what lies beyond is kept as evidence and not served.
+fn counts(charters: &CharterChain, header: &[u8]) -> bool {
+    let Ok(admitted) = Admitted::from_log(header, charters.community()) else {
+        return false;
+    };
+    let (header, id) = (admitted.header(), admitted.id());
+    let Some(member) = charters.charter().member(&header.author) else {
         return false;
     };
     let mut keys = member.signing.iter();
-    keys.any(|signing| member.accepts(&signing.key, run.lane, run.epoch, seq, id))
+    let signing = keys.find(|signing| signing.key.id() == admitted.key());
+    signing.is_some_and(|signing| member.accepts(&signing.key, header.lane, header.epoch, header.seq, id))
 }
 
 fn body(store: &Reader, id: &RecordId) -> Result<Answer, StoreError> {
@@ -185,7 +191,7 @@ fn compare(charters: &CharterChain, head: &hanse_protocol::charter::CharterRef) 
     if ours == *head {
         CharterAnswer::Same
     } else if charters.find(head).is_some() {
-        CharterAnswer::Newer(charters.encode_after(head.version))
+        CharterAnswer::Newer(charters.encode_after(head))
     } else {
         CharterAnswer::Older(ours)
     }

@@ -132,7 +132,7 @@ impl Healer {
         let Some(charters) = &standing.charters else {
             return Ok(());
         };
-        let head = CharterQuestion::Head(charters.newest().reference());
+        let head = CharterQuestion::Head(charters.head());
         match self.call(peer, &head).await? {
             CharterAnswer::Same => Ok(()),
             CharterAnswer::Newer(newer) => match self.exchange.charters(newer).await? {
@@ -140,7 +140,7 @@ impl Healer {
                 _ => Ok(()),
             },
             CharterAnswer::Older(older) => {
-                let offer = CharterQuestion::Offer(charters.encode_after(older.version));
+                let offer = CharterQuestion::Offer(charters.encode_after(&older));
                 self.call(peer, &offer).await.map(drop)
             }
             CharterAnswer::Unlisted => {

@@ -12,8 +12,8 @@ use minicbor::{Decode, Encode, bytes};
 /// Longest actor, action or subject of an audit entry, and longest kind of a note, bytes.
 pub const TEXT: usize = 512;
 
-/// Largest content of a note, bytes.
-pub const NOTE: usize = 256 << 10;
+/// Largest content of a note, bytes: a charter that is proposed, and then some.
+pub const NOTE: usize = limits::CHARTER + (4 << 10);
 
 /// A local arrival number: from 1, one an entry, never used twice. Zero means "before everything".
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]

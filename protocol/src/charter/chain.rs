@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::{Charter, CharterError, CharterHash, CharterRef, SignedCharter};
-use crate::identity::CommunityId;
+use crate::identity::{CommunityId, Handle};
 use crate::limits;
 
 /// What came of a charter that was offered.
@@ -13,8 +13,8 @@ pub enum Offered {
     Adopted,
     /// It was known.
     Known,
-    /// It is valid and of a version that is held already: a fork. What was seen first stays in
-    /// force; the sibling is kept as evidence.
+    /// It is valid and a sibling of the charter in force, or of an earlier one that a joiner names:
+    /// what was seen first stays in force, this one is kept as evidence.
     Sibling,
 }
 
@@ -24,6 +24,7 @@ pub struct CharterChain {
     community: CommunityId,
     /// In force, version 1 first. Never empty.
     charters: Vec<Arc<SignedCharter>>,
+    /// Valid charters that follow the parent of one in force, in the order they came.
     siblings: Vec<Arc<SignedCharter>>,
     newest: Arc<SignedCharter>,
 }
@@ -67,37 +68,54 @@ impl CharterChain {
 
     /// Offers a charter.
     ///
+    /// It is adopted if the charter in force is among its parents and that charter's threshold
+    /// signed it. A joiner's other parent need not be known: it takes nothing from those who signed,
+    /// and gives nothing to those who did not. Nothing else can stop the charter in force from being
+    /// followed but a sibling, signed by the very threshold that made it; so whoever has lost a
+    /// stewardship can neither freeze the community nor undo what came since.
+    ///
     /// # Errors
     /// [`CharterError::UnknownParent`] if charters between are missing, or what is wrong with it.
     pub fn offer(&mut self, offered: SignedCharter) -> Result<Offered, CharterError> {
         if self.find_hash(&offered.hash()).is_some() {
             return Ok(Offered::Known);
         }
-        let version = offered.charter().version;
-        if version == 1 {
+        if offered.charter().version == 1 {
             return Err(CharterError::OtherCommunity);
         }
-        let parents: Option<Vec<_>> = offered
-            .charter()
-            .parents
-            .iter()
-            .map(|parent| self.find_hash(parent))
-            .collect();
-        let parents = parents.ok_or(CharterError::UnknownParent(version))?;
-        for parent in &parents {
-            check_succession(parent.charter(), &offered)?;
+        if !offered.charter().parents.contains(&self.newest.hash()) {
+            return self.set_aside(offered);
         }
-        let follows_newest = offered.charter().parents.contains(&self.newest.hash());
-        if !follows_newest {
-            self.siblings.push(Arc::new(offered));
-            return Ok(Offered::Sibling);
-        }
+        check_succession(self.newest.charter(), &offered)?;
         if self.fork_open() && offered.charter().parents.len() != 2 {
             return Err(CharterError::ForkOpen);
         }
         self.newest = Arc::new(offered);
         self.charters.push(Arc::clone(&self.newest));
         Ok(Offered::Adopted)
+    }
+
+    /// Keeps a charter that cannot be in force, if it is a sibling that anybody needs to know.
+    fn set_aside(&mut self, offered: SignedCharter) -> Result<Offered, CharterError> {
+        let version = offered.charter().version;
+        let mut parents = offered.charter().parents.iter();
+        let parent = parents.find_map(|parent| self.find_hash(parent));
+        let parent = parent.ok_or(CharterError::UnknownParent(version))?;
+        check_succession(parent.charter(), &offered)?;
+        // What a charter in force names as the other side is kept, and there is one for each.
+        if !self.joins(&offered.hash()) {
+            if self.siblings.contains(&parent) {
+                return Err(CharterError::OtherSide(version));
+            }
+            if !self.is_open(&offered) {
+                return Err(CharterError::Late(version));
+            }
+            if self.open_siblings().count() >= limits::SIBLINGS {
+                return Err(CharterError::TooManySiblings(version));
+            }
+        }
+        self.siblings.push(Arc::new(offered));
+        Ok(Offered::Sibling)
     }
 
     /// The community.
@@ -115,39 +133,83 @@ impl CharterChain {
         self.newest.charter()
     }
 
-    /// The charter a record or peer names, if it is or was in force.
+    /// The charter a record or peer names, if it is or was in force here or on another side of a
+    /// fork that is known.
     pub fn find(&self, reference: &CharterRef) -> Option<&SignedCharter> {
-        let index = usize::try_from(reference.version.checked_sub(1)?).ok()?;
-        let found = self.charters.get(index)?;
-        (found.reference() == *reference).then_some(found)
+        let mut all = self.charters.iter().rev().chain(&self.siblings);
+        let found = all.find(|charter| charter.reference() == *reference)?;
+        Some(found.as_ref())
     }
 
-    /// All charters that are or were in force, version 1 first, as they travel.
+    /// All charters that are or were in force, version 1 first, each followed by its siblings, as
+    /// they travel: a sibling comes before the charter that joins it.
     pub fn encode(&self) -> Vec<Vec<u8>> {
-        self.charters.iter().map(|charter| charter.encode()).collect()
+        self.encode_where(|_| true)
     }
 
-    /// The charters after `version`, as they travel.
-    pub fn encode_after(&self, version: u64) -> Vec<Vec<u8>> {
-        let skip = usize::try_from(version).unwrap_or(usize::MAX);
-        self.charters
-            .iter()
-            .skip(skip)
-            .map(|charter| charter.encode())
-            .collect()
+    /// What a peer lacks that stands under `head`: charters of later versions, and those of the same
+    /// version that stand beside it.
+    pub fn encode_after(&self, head: &CharterRef) -> Vec<Vec<u8>> {
+        self.encode_where(|charter| charter.charter().version >= head.version && charter.reference() != *head)
     }
 
-    /// Whether a second charter of the version in force is known.
+    fn encode_where(&self, wanted: impl Fn(&SignedCharter) -> bool) -> Vec<Vec<u8>> {
+        let mut travelling: Vec<&Arc<SignedCharter>> = self.charters.iter().chain(&self.siblings).collect();
+        // Sorting is stable: of one version the charter in force comes first.
+        travelling.sort_by_key(|charter| charter.charter().version);
+        let wanted = travelling.into_iter().filter(|charter| wanted(charter));
+        wanted.map(|charter| charter.encode()).collect()
+    }
+
+    /// What to tell a peer that one stands under: the charter in force, or, as long as the other
+    /// side of a fork that was joined is missing here, the first, so that the answer brings it.
+    pub fn head(&self) -> CharterRef {
+        let mut parents = self.charters.iter().flat_map(|held| &held.charter().parents);
+        let lacking = parents.any(|parent| self.find_hash(parent).is_none());
+        let first = self.charters.first().filter(|_| lacking);
+        first.map_or_else(|| self.newest.reference(), |first| first.reference())
+    }
+
+    /// Whether a second charter beside the one in force is known.
     pub fn fork_open(&self) -> bool {
-        let version = self.charter().version;
-        self.siblings
-            .iter()
-            .any(|sibling| sibling.charter().version == version)
+        self.open_siblings().next().is_some()
     }
 
-    /// Valid charters that came second.
+    /// Valid charters that stand beside the one in force and came second.
+    pub fn open_siblings(&self) -> impl Iterator<Item = &SignedCharter> {
+        let open = self.siblings.iter().filter(|sibling| self.is_open(sibling));
+        open.map(AsRef::as_ref)
+    }
+
+    /// Valid charters that came second, those of forks that were joined included.
     pub fn siblings(&self) -> impl Iterator<Item = &SignedCharter> {
         self.siblings.iter().map(AsRef::as_ref)
+    }
+
+    /// The stewards who signed a sibling, whom the charter before it lists.
+    pub fn signers(&self, sibling: &SignedCharter) -> Vec<Handle> {
+        let mut parents = sibling.charter().parents.iter();
+        let parent = parents.find_map(|parent| self.find_hash(parent));
+        parent.map_or_else(Vec::new, |parent| sibling.endorsed(parent.charter()).stewards)
+    }
+
+    /// Whether `sibling` and the charter in force have a parent in common.
+    fn is_open(&self, sibling: &SignedCharter) -> bool {
+        let beside = &self.newest.charter().parents;
+        sibling
+            .charter()
+            .parents
+            .iter()
+            .any(|parent| beside.contains(parent))
+    }
+
+    /// Whether a charter in force names `hash` as the other side it joined.
+    fn joins(&self, hash: &CharterHash) -> bool {
+        let mut joiners = self
+            .charters
+            .iter()
+            .filter(|held| held.charter().parents.len() == 2);
+        joiners.any(|joiner| joiner.charter().parents.contains(hash))
     }
 
     fn find_hash(&self, hash: &CharterHash) -> Option<Arc<SignedCharter>> {
@@ -171,7 +233,12 @@ pub fn check_length(charters: &[Vec<u8>]) -> Result<(), CharterError> {
 
 fn check_succession(parent: &Charter, offered: &SignedCharter) -> Result<(), CharterError> {
     let next = offered.charter();
-    if next.version != parent.version + 1 {
+    // A joiner follows the longer side of the fork, so it may lie further ahead of the shorter.
+    let follows = match next.parents.len() {
+        2 => next.version > parent.version,
+        _ => Some(next.version) == parent.version.checked_add(1),
+    };
+    if !follows {
         return Err(CharterError::Form("the version does not follow its parent's"));
     }
     if next.issued < parent.issued {

@@ -175,7 +175,7 @@ fn proof_bytes(signing: &VerifyingKey) -> Vec<u8> {
     [NODE_PROOF_DOMAIN, signing.as_bytes().as_slice()].concat()
 }
 
-fn armour(label: &str, bytes: &[u8]) -> String {
+pub(super) fn armour(label: &str, bytes: &[u8]) -> String {
     let base64 = data_encoding::BASE64.encode(bytes);
     let mut text = format!("-----BEGIN {label}-----\n");
     for (index, letter) in base64.chars().enumerate() {
@@ -188,7 +188,12 @@ fn armour(label: &str, bytes: &[u8]) -> String {
     text
 }
 
-fn unarmour(label: &str, kind: &'static str, text: &str, most: usize) -> Result<Vec<u8>, JoinError> {
+pub(super) fn unarmour(
+    label: &str,
+    kind: &'static str,
+    text: &str,
+    most: usize,
+) -> Result<Vec<u8>, JoinError> {
     if text.len() > most * 3 / 2 + 256 {
         return Err(JoinError::TooLarge);
     }

@@ -229,6 +229,15 @@ pub struct Member {
 }
 
 impl Member {
+    /// The keys that are sealed to now under `suite`: one of each of its nodes.
+    pub fn sealing_keys(&self, suite: u8) -> impl Iterator<Item = &SealingPublic> {
+        let open = self
+            .sealing
+            .iter()
+            .filter(move |key| key.suite == suite && !key.closed);
+        open.map(|key| &key.key)
+    }
+
     /// The key that is sealed to now under `suite`.
     pub fn sealing_key(&self, suite: u8) -> Option<&SealingPublic> {
         let open = self.sealing.iter().find(|key| key.suite == suite && !key.closed);

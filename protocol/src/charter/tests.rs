@@ -4,6 +4,8 @@ use super::*;
 use crate::identity::RecordId;
 use crate::league::{Org, community, first_charter, signed, successor};
 
+mod attacks;
+
 fn orgs() -> (Org, Org, Org) {
     (Org::new("port-city"), Org::new("acme-water"), Org::new("st-mary"))
 }

@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use hanse_protocol::admission::{Arrival, By, Signed, binding};
 use hanse_protocol::charter::chain::Offered;
 use hanse_protocol::charter::join::{Invite, Request};
+use hanse_protocol::charter::proposal::Proposal;
 use hanse_protocol::charter::{CharterChain, CharterHash, SignedCharter};
 use hanse_protocol::identity::keys::SealingKey;
 use hanse_protocol::presence::{Head, Presence};
@@ -158,6 +159,16 @@ pub(super) fn invite(data: &[u8]) {
         assert!(
             KNOWN.charters.contains(&chain.newest().hash()),
             "a forged charter"
+        );
+    }
+}
+
+pub(super) fn proposal(data: &[u8]) {
+    if let Ok(proposal) = Proposal::read(&String::from_utf8_lossy(data)) {
+        assert_eq!(
+            Proposal::read(&proposal.write()).as_ref(),
+            Ok(&proposal),
+            "what is written is read"
         );
     }
 }

@@ -38,6 +38,7 @@ pub fn all() -> Vec<Vector> {
         mesh::vectors(),
         joining::requests(),
         joining::invites(),
+        joining::proposals(),
         texts::vectors(),
         stix::objects(),
         stix::patterns(),

@@ -3,6 +3,7 @@
 use hanse_protocol::admission::{Admitted, Arrival, By, Predecessor, Reader, Reading, Signed};
 use hanse_protocol::charter::chain::Offered;
 use hanse_protocol::charter::join::{Invite, JoinError, Request, invite_fingerprint};
+use hanse_protocol::charter::proposal::Proposal;
 use hanse_protocol::charter::{CharterChain, CharterError, SignedCharter, call};
 use hanse_protocol::compress::{CompressError, Packed};
 use hanse_protocol::content::Content;
@@ -49,6 +50,7 @@ pub fn outcome(kind: &str, given: &Value) -> Value {
             .map(|request| describe::request(&request))
             .map_err(join),
         "invite" => invite(given),
+        "proposal" => proposal(given),
         "charter-question" => call::decode(&given.bytes("bytes"))
             .map(|question| describe::charter_question(&question))
             .map_err(|_| refused("malformed")),
@@ -315,6 +317,16 @@ fn charter(given: Given<'_>) -> Read {
         "hash": hex(&chain.newest().hash().0),
         "fork_open": chain.fork_open(),
         "charter": describe::charter(chain.charter()),
+    }))
+}
+
+fn proposal(given: Given<'_>) -> Read {
+    let proposal = Proposal::read(given.text("text")).map_err(join)?;
+    Ok(json!({
+        "community": proposal.community,
+        "version": proposal.charter.charter().version,
+        "hash": hex(&proposal.charter.hash().0),
+        "fingerprint": proposal.fingerprint().to_string(),
     }))
 }
 

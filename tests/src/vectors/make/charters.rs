@@ -172,6 +172,18 @@ fn sound() -> Vec<Vector> {
             &joint,
             false,
         ),
+        (
+            "fork-joined-unseen",
+            "The side that a charter joins need not be known, and is kept when it comes.",
+            vec![
+                (&first, "founded"),
+                (&left, "adopted"),
+                (&joint, "adopted"),
+                (&right, "sibling"),
+            ],
+            &joint,
+            false,
+        ),
     ];
     what.into_iter()
         .map(|(what, about, chain, newest, open)| {

@@ -1,10 +1,11 @@
-//! The two files by which an organisation joins.
+//! The two files by which an organisation joins, and the one that passes a charter around.
 
 use hanse_protocol::charter::join::{Invite, Request, invite_fingerprint};
+use hanse_protocol::charter::proposal::Proposal;
 use hanse_protocol::identity::CommunityId;
 use serde_json::json;
 
-use super::{Cast, FOUNDED, Org, at, bad, good};
+use super::{Cast, FOUNDED, Org, at, bad, good, signed, successor};
 use crate::vectors::{Vector, describe, hex};
 
 /// Requests.
@@ -152,6 +153,60 @@ pub(super) fn invites() -> Vec<Vector> {
             "request-lines",
             "The lines of a request around it.",
             given(invite.write().replace("INVITE", "REQUEST")),
+            "malformed",
+        ),
+    ]
+}
+
+/// Proposals.
+pub(super) fn proposals() -> Vec<Vector> {
+    let cast = Cast::new();
+    let charters = cast.community();
+    let proposal = Proposal {
+        community: *charters.community(),
+        charter: signed(successor(charters.newest()), &[&cast.city]),
+    };
+    let unsigned = Proposal {
+        charter: signed(successor(charters.newest()), &[]),
+        ..proposal.clone()
+    };
+    let expect = |proposal: &Proposal| {
+        json!({"community": proposal.community, "version": proposal.charter.charter().version,
+            "hash": hex(&proposal.charter.hash().0), "fingerprint": proposal.fingerprint().to_string()})
+    };
+    let given = |text: String| json!({"text": text});
+    let text = proposal.write();
+    vec![
+        good(
+            "proposal",
+            "signed-once",
+            "A charter with a steward's signature, on its way to others.",
+            given(text.clone()),
+            expect(&proposal),
+        ),
+        good(
+            "proposal",
+            "unsigned",
+            "Who has signed does not change the fingerprint.",
+            given(unsigned.write()),
+            expect(&unsigned),
+        ),
+        bad(
+            "proposal",
+            "invite-lines",
+            "The lines of an invite around it.",
+            given(text.replace("PROPOSAL", "INVITE")),
+            "malformed",
+        ),
+        bad(
+            "proposal",
+            "letters-missing",
+            "Four letters at the end are missing.",
+            given(
+                text.replacen("\n-----END", "", 1)
+                    .replace("-----\n", "-----")
+                    .replace("=", ""),
+            ),
             "malformed",
         ),
     ]

@@ -144,6 +144,11 @@ pub(super) fn unfollowing() -> Vec<Vector> {
     );
     let one_sided = signed(renamed(&left, "One-sided"), &[city]);
     let later = signed(renamed(&ended, "Later"), &[city]);
+    let other_side = signed(renamed(&right, "Other side"), &[city]);
+    let beside: Vec<_> = (0..9)
+        .map(|n| signed(renamed(&first, &format!("Beside {n}")), &[city]))
+        .collect();
+    let too_many: Vec<_> = [&first, &left].into_iter().chain(&beside).collect();
     let refused: Vec<(&str, &str, Value, &str)> = vec![
         (
             "begins-with-the-second",
@@ -231,6 +236,24 @@ pub(super) fn unfollowing() -> Vec<Vector> {
             "An ended member is active again.",
             then(None),
             "history",
+        ),
+        (
+            "fork-late",
+            "A sibling that comes after its side was passed by.",
+            in_order(&[&first, &left, &one_sided, &right]),
+            "late",
+        ),
+        (
+            "fork-other-side",
+            "A charter that follows the side that is not in force.",
+            in_order(&[&first, &left, &right, &other_side]),
+            "other-side",
+        ),
+        (
+            "fork-siblings-too-many",
+            "Nine siblings of the charter in force.",
+            in_order(&too_many),
+            "too-many-siblings",
         ),
         (
             "fork-continued",

@@ -1,0 +1,405 @@
+//! Charters that several stewards make, forks, and what ends.
+
+use hanse_protocol::charter::proposal::Proposal;
+use hanse_protocol::charter::{CharterChain, SignedCharter};
+use hanse_protocol::local::{Change, ProposalFile, ProposalReply, ProposeRequest};
+
+use super::*;
+
+impl Node {
+    fn charters(&self) -> Arc<CharterChain> {
+        self.exchange.standing().charters.clone().unwrap()
+    }
+
+    fn version(&self) -> u64 {
+        self.charters().charter().version
+    }
+
+    fn lists(&self, handle: &str) -> bool {
+        let charters = self.charters();
+        let handle = handle.parse().unwrap();
+        let listed = charters.charter().member(&handle);
+        listed.is_some_and(|member| member.ended.is_none())
+    }
+
+    /// Takes the charters that another node holds.
+    async fn hears(&self, other: &Self) -> CharterFate {
+        self.exchange.charters(other.charters().encode()).await.unwrap()
+    }
+
+    async fn request(&self) -> (String, String) {
+        let told = self.exchange.request(BY()).await.unwrap();
+        (told.file, told.fingerprint)
+    }
+
+    async fn propose(&self, change: Change) -> Result<ProposalReply, ExchangeError> {
+        self.exchange
+            .propose(BY(), ProposeRequest { change, again: false })
+            .await
+    }
+
+    async fn endorse(&self, proposed: &ProposalReply) -> Result<ProposalReply, ExchangeError> {
+        self.exchange.endorse(BY(), mailed(proposed)).await
+    }
+
+    fn audited(&self, action: &str) -> usize {
+        let lines = self.reader.audit(1, 1_000).unwrap();
+        lines.iter().filter(|line| line.action == action).count()
+    }
+
+    /// Gets the records of another node of the lane's author.
+    async fn takes(&self, from: &Self, published: &local::PublishReply) -> Vec<Verdict> {
+        let mut verdicts = Vec::new();
+        for record in &published.records {
+            verdicts.push(self.frame(vec![from.carried(&record.id)]).await);
+        }
+        // The verdict goes out before the commit; what is asked afterwards is answered after it.
+        self.exchange.witness(vec![], None).await.unwrap();
+        verdicts
+    }
+}
+
+fn mailed(proposed: &ProposalReply) -> ProposalFile {
+    ProposalFile {
+        file: proposed.file.clone(),
+        fingerprint: proposed.proposal.fingerprint.clone(),
+        again: false,
+    }
+}
+
+async fn admission(node: &Node) -> Change {
+    let (file, fingerprint) = node.request().await;
+    Change::Admit { file, fingerprint }
+}
+
+/// Joins `node` to the community of `steward`, which lists it already.
+async fn joins(node: &Node, steward: &Node) {
+    let (file, fingerprint) = node.request().await;
+    let admitted = steward
+        .exchange
+        .admit(BY(), local::AdmitRequest { file, fingerprint });
+    let admitted = admitted.await.unwrap();
+    let join = local::JoinRequest {
+        file: admitted.invite,
+        fingerprint: admitted.fingerprint,
+    };
+    node.exchange.join(BY(), join).await.unwrap();
+}
+
+/// A community of three stewards, two of whom must sign; and its recovery key.
+async fn council() -> (Node, Node, Node, SigningKey) {
+    let (city, water, mary) = (
+        Node::new("port-city"),
+        Node::new("acme-water"),
+        Node::new("st-mary"),
+    );
+    let found = local::FoundRequest {
+        name: "League".to_owned(),
+        unmarked: None,
+        horizon_days: None,
+    };
+    let founded = city.exchange.found(BY(), found).await.unwrap();
+    joins(&water, &city).await;
+    joins(&mary, &city).await;
+    let stewards = ["port-city", "acme-water", "st-mary"];
+    let handed = city.propose(Change::Stewards {
+        stewards: stewards.map(|steward| steward.parse().unwrap()).to_vec(),
+        threshold: 2,
+    });
+    assert!(handed.await.unwrap().in_force, "one steward decided until now");
+    water.hears(&city).await;
+    mary.hears(&city).await;
+    let seed = data_encoding::HEXLOWER
+        .decode(founded.recovery_key.as_bytes())
+        .unwrap();
+    (
+        city,
+        water,
+        mary,
+        SigningKey::from_seed(&seed.try_into().unwrap()),
+    )
+}
+
+#[tokio::test]
+async fn two_of_three_stewards_pass_a_proposal_around() {
+    let (city, water, mary, _) = council().await;
+    let cert = Node::new("region-cert");
+    let (file, fingerprint) = cert.request().await;
+    let alone = city
+        .exchange
+        .admit(BY(), local::AdmitRequest { file, fingerprint })
+        .await;
+    assert!(matches!(alone, Err(ExchangeError::Endorsements(2))), "a minority");
+    let expelled = city.exchange.expel(BY(), "acme-water".parse().unwrap()).await;
+    assert!(matches!(expelled, Err(ExchangeError::Invalid(_))), "a steward");
+    assert_eq!(city.audited("admit"), 2, "what did not happen is not told");
+
+    let proposed = city.propose(admission(&cert).await).await.unwrap();
+    assert!(!proposed.in_force);
+    assert_eq!(
+        proposed.proposal.changes,
+        ["admits region-cert (`region-cert`, utility, DE)"]
+    );
+    assert_eq!((proposed.proposal.valid, proposed.proposal.needed), (1, 2));
+    // The same steward again is still one.
+    let again = city.endorse(&proposed).await.unwrap();
+    assert_eq!((again.proposal.valid, again.in_force), (1, false));
+    // It is known after a restart, too.
+    let city = city.restart();
+    assert_eq!(city.exchange.standing().proposals.len(), 1);
+
+    // On its way it is swapped for one that mary would rather see signed.
+    let swapped = mary.propose(Change::Renew {}).await.unwrap();
+    let caught = water.exchange.endorse(
+        BY(),
+        ProposalFile {
+            file: swapped.file.clone(),
+            ..mailed(&proposed)
+        },
+    );
+    assert!(matches!(caught.await, Err(ExchangeError::Fingerprint)));
+
+    let done = water.endorse(&again).await.unwrap();
+    assert!(done.in_force && water.lists("region-cert"));
+    assert_eq!(city.hears(&water).await, CharterFate::Adopted);
+    assert!(city.lists("region-cert") && city.exchange.standing().proposals.is_empty());
+    // Whoever is listed gets the invite from any steward.
+    joins(&cert, &city).await;
+    assert!(!cert.charters().fork_open());
+
+    // What was overtaken can no longer be signed.
+    let passed = water.endorse(&swapped).await;
+    assert!(matches!(passed, Err(ExchangeError::Invalid(reason)) if reason.contains("passed")));
+    mary.hears(&water).await;
+    let next = mary.propose(Change::Renew {}).await.unwrap();
+    let foreign = cert.endorse(&next).await;
+    assert!(matches!(foreign, Err(ExchangeError::Invalid(reason)) if reason.contains("no steward")));
+}
+
+#[tokio::test]
+async fn a_steward_signs_one_successor_a_version_and_remembers_it_over_a_restart() {
+    let (city, ..) = council().await;
+    let first = city.propose(Change::Renew {}).await.unwrap();
+    let sibling = Change::Horizon { days: 30 };
+    let refused = city.propose(sibling.clone()).await;
+    assert!(matches!(refused, Err(ExchangeError::Endorsed { version: 5, .. })));
+    let city = city.restart();
+    let refused = city.propose(sibling.clone()).await;
+    assert!(matches!(
+        refused,
+        Err(ExchangeError::Endorsed { hash, .. }) if hash.to_string() == first.proposal.hash
+    ));
+    // Signing the same once more is not another.
+    assert!(city.endorse(&first).await.is_ok());
+    let request = ProposeRequest {
+        change: sibling,
+        again: true,
+    };
+    assert!(city.exchange.propose(BY(), request).await.is_ok());
+    assert_eq!(city.audited("endorse-sibling"), 1, "kept as evidence");
+}
+
+#[tokio::test]
+async fn a_recovery_key_stands_in_for_an_absent_steward_and_decides_nothing_alone() {
+    let (city, water, _, recovery) = council().await;
+    let proposed = city.propose(Change::Renew {}).await.unwrap();
+    let signed = |by_city: bool| {
+        let mut proposal = Proposal::read(&proposed.file).unwrap();
+        if !by_city {
+            proposal.charter = SignedCharter::issue(proposal.charter.charter().clone()).unwrap();
+        }
+        proposal.charter.endorse_with_recovery(&recovery);
+        ProposalFile {
+            file: proposal.write(),
+            ..mailed(&proposed)
+        }
+    };
+    let alone = water.exchange.submit(BY(), signed(false)).await.unwrap();
+    assert_eq!((alone.in_force, alone.proposal.valid), (false, 1));
+    // What was known of it counts together: the city's signature was in another copy.
+    let together = water.exchange.submit(BY(), signed(true)).await.unwrap();
+    assert!(together.in_force && together.proposal.recovery);
+}
+
+/// Two of three stewards signed one charter, and two of three another.
+#[tokio::test]
+async fn a_fork_stops_membership_and_both_sides_converge_on_the_charter_that_joins_them() {
+    let (city, water, mary, _) = council().await;
+    let (cert, port) = (Node::new("region-cert"), Node::new("harbour"));
+    let left = city.propose(admission(&cert).await).await.unwrap();
+    let right = mary.propose(admission(&port).await).await.unwrap();
+    assert!(water.endorse(&left).await.unwrap().in_force);
+    let refused = city.endorse(&right).await;
+    assert!(matches!(refused, Err(ExchangeError::Endorsed { .. })));
+    let twice = ProposalFile {
+        again: true,
+        ..mailed(&right)
+    };
+    assert!(city.exchange.endorse(BY(), twice).await.unwrap().in_force);
+
+    // Each node has seen them in another order.
+    assert_eq!(city.hears(&water).await, CharterFate::Sibling);
+    assert_eq!(water.hears(&city).await, CharterFate::Sibling);
+    assert!(city.lists("harbour") && !city.lists("region-cert"));
+    assert!(water.lists("region-cert") && !water.lists("harbour"));
+    assert_eq!(mary.hears(&water).await, CharterFate::Adopted);
+    for node in [&city, &water, &mary] {
+        assert!(node.charters().fork_open());
+        let change = node.propose(Change::Horizon { days: 30 }).await;
+        assert!(matches!(change, Err(ExchangeError::Invalid(reason)) if reason.contains("both as parents")));
+    }
+    // After a restart it is still the first one seen that is in force.
+    let water = water.restart();
+    assert!(water.lists("region-cert") && water.charters().fork_open());
+
+    let join = city.propose(Change::JoinFork { with: None }).await.unwrap();
+    assert_eq!(join.proposal.changes[0], "joins the two sides of a fork");
+    assert!(join.proposal.changes[1].contains("admits region-cert"));
+    assert!(water.endorse(&join).await.unwrap().in_force);
+    assert_eq!(city.hears(&water).await, CharterFate::Adopted);
+    assert_eq!(mary.hears(&city).await, CharterFate::Adopted);
+    for node in [&city, &water, &mary] {
+        assert!(!node.charters().fork_open());
+        assert_eq!(node.charters().newest(), city.charters().newest());
+        assert!(node.lists("region-cert") && node.lists("harbour"));
+    }
+    // The chain with its two sides is one that a newcomer can read.
+    joins(&cert, &water).await;
+    joins(&port, &city).await;
+    assert_eq!(port.version(), 6);
+}
+
+#[tokio::test]
+async fn two_nodes_of_a_member_publish_at_once_and_one_is_shut_out_without_the_other() {
+    let (city, water) = league().await;
+    let second = Node::new("acme-water");
+    let (file, fingerprint) = second.request().await;
+    let lane = Change::AddLane {
+        file: file.clone(),
+        fingerprint: fingerprint.clone(),
+    };
+    let swapped = Change::AddLane {
+        file: water.request().await.0,
+        fingerprint,
+    };
+    assert!(matches!(
+        city.propose(swapped).await,
+        Err(ExchangeError::Fingerprint)
+    ));
+    assert!(city.propose(lane).await.unwrap().in_force);
+    joins(&second, &city).await;
+    water.hears(&city).await;
+
+    let (one, two) = (
+        water.publish(1, None, None).await,
+        second.publish(2, None, None).await,
+    );
+    assert_eq!(city.takes(&water, &one).await, [Verdict::Accept]);
+    assert_eq!(city.takes(&second, &two).await, [Verdict::Accept]);
+    assert_eq!(water.takes(&second, &two).await, [Verdict::Accept]);
+    let lanes: Vec<(u16, u64)> = water
+        .exchange
+        .held()
+        .iter()
+        .map(|run| (run.lane, run.last))
+        .collect();
+    assert_eq!(
+        lanes,
+        [(0, 1), (1, 1)],
+        "both begin at one, in lanes of their own"
+    );
+    // What is sealed to the member both its nodes read, and so do they what one of them seals.
+    let sealed = city.publish(1, Some("acme-water"), Some(Tlp::Amber)).await;
+    let own = water.publish(1, Some("port-city"), Some(Tlp::Amber)).await;
+    for (node, from, record) in [
+        (&water, &city, &sealed),
+        (&second, &city, &sealed),
+        (&second, &water, &own),
+    ] {
+        assert_eq!(node.takes(from, record).await, [Verdict::Accept]);
+        let id = record.records[0].id;
+        assert_eq!(node.reader.holds(&id).unwrap(), Some(BodyState::Readable));
+    }
+
+    let key = second.member.signing.verifying_key().id().to_string();
+    let close = Change::CloseLane {
+        member: "acme-water".parse().unwrap(),
+        lane: 1,
+        key: Some(key.clone()),
+    };
+    let later = second.publish(1, None, None).await;
+    let closed = city.propose(close).await.unwrap();
+    assert_eq!(
+        closed.proposal.changes,
+        [
+            format!("closes key {key} of acme-water; 1 record before that counts"),
+            "closes lane 1 of acme-water; 1 record before that counts".to_owned(),
+        ]
+    );
+    assert_eq!(city.takes(&second, &later).await, [Verdict::Ignore]);
+    assert_eq!(city.reader.holds(&later.records[0].id).unwrap(), None);
+    assert!(
+        city.charters()
+            .charter()
+            .owner_of(&second.member.node_id())
+            .is_none()
+    );
+    assert_eq!(water.hears(&city).await, CharterFate::Adopted);
+    let goes_on = water.publish(1, None, None).await;
+    assert_eq!(city.takes(&water, &goes_on).await, [Verdict::Accept]);
+    // The shut-out node learns of it and publishes nothing more.
+    assert_eq!(second.hears(&city).await, CharterFate::Adopted);
+    assert!(
+        second
+            .exchange
+            .publish(BY(), request(1, None, None))
+            .await
+            .is_err()
+    );
+}
+
+/// A key leaked. What it signed before counts; nothing else does, in whatever lane it stands.
+#[tokio::test]
+async fn beyond_its_closing_a_key_is_refused_and_another_key_of_the_member_is_not() {
+    let (city, water) = league().await;
+    let second = Node::new("acme-water");
+    let (file, fingerprint) = second.request().await;
+    city.propose(Change::AddLane { file, fingerprint }).await.unwrap();
+    joins(&second, &city).await;
+    water.hears(&city).await;
+    let before = water.publish(1, None, None).await;
+    let beside = second.publish(1, None, None).await;
+    assert_eq!(city.takes(&water, &before).await, [Verdict::Accept]);
+    assert_eq!(city.takes(&second, &beside).await, [Verdict::Accept]);
+
+    let leaked = water.member.signing.verifying_key().id();
+    let close = Change::CloseKey {
+        member: "acme-water".parse().unwrap(),
+        key: leaked.to_string(),
+    };
+    assert!(city.propose(close.clone()).await.unwrap().in_force);
+    let twice = city.propose(close).await;
+    assert!(matches!(twice, Err(ExchangeError::Invalid(reason)) if reason.contains("closed")));
+    let after = water.publish(1, None, None).await;
+    assert_eq!(city.takes(&water, &after).await, [Verdict::Ignore]);
+    assert_eq!(city.reader.holds(&after.records[0].id).unwrap(), None);
+    // The thief signs in the other node's lane, below and above what that has said.
+    let charters = city.charters();
+    let true_one = city.carried(&beside.records[0].id);
+    let header =
+        hanse_protocol::admission::Admitted::from_log(&true_one.header, charters.community()).unwrap();
+    let forged = Carried {
+        header: header.header().sign(charters.community(), &water.member.signing),
+        body: true_one.body,
+    };
+    assert_eq!(city.frame(vec![forged]).await, Verdict::Ignore);
+    let goes_on = second.publish(1, None, None).await;
+    assert_eq!(city.takes(&second, &goes_on).await, [Verdict::Accept]);
+    // The last key that could change anything is not closed.
+    let own = Change::CloseKey {
+        member: "port-city".parse().unwrap(),
+        key: city.member.signing.verifying_key().id().to_string(),
+    };
+    let stuck = city.propose(own).await;
+    assert!(matches!(stuck, Err(ExchangeError::Invalid(reason)) if reason.contains("fewer stewards")));
+}
