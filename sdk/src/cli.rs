@@ -13,14 +13,20 @@ use failure::Failure;
 
 mod admit;
 mod audit;
+mod change;
+mod charter;
+mod community;
 mod confirm;
 mod create;
+mod endorse;
 mod expel;
 mod failure;
 mod files;
 mod join;
 mod members;
+mod propose;
 mod publish;
+mod recover;
 mod request;
 mod search;
 mod show;
@@ -106,18 +112,11 @@ enum Command {
     Request(request::Request),
     /// Found a community, and change who belongs to it
     #[command(subcommand)]
-    Community(Community),
+    Community(community::Community),
     Join(join::Join),
     /// Show, export and check the node's audit log
     #[command(subcommand)]
     Audit(audit::Audit),
-}
-
-#[derive(Subcommand)]
-enum Community {
-    Create(create::Create),
-    Admit(admit::Admit),
-    Expel(expel::Expel),
 }
 
 /// Where a command reads and writes.
@@ -237,9 +236,7 @@ impl Command {
             Self::Members(command) => command.run(client, console).await,
             Self::Status(command) => command.run(client, console).await,
             Self::Request(command) => command.run(client, console).await,
-            Self::Community(Community::Create(command)) => command.run(client, console).await,
-            Self::Community(Community::Admit(command)) => command.run(client, console).await,
-            Self::Community(Community::Expel(command)) => command.run(client, console).await,
+            Self::Community(command) => command.run(client, console).await,
             Self::Join(command) => command.run(client, console).await,
             Self::Audit(command) => command.run(client, console).await,
         }

@@ -217,6 +217,47 @@ impl Client {
         self.send(Method::DELETE, url, None, CHANGE).await
     }
 
+    /// The charter in force and what is known beside it.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn community(&self) -> Result<local::CommunityView, SdkError> {
+        self.send(Method::GET, self.route(&["community"]), None, LOOK)
+            .await
+    }
+
+    /// Proposes a change of the charter; with a threshold of one it is in force then.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn propose(&self, request: &local::ProposeRequest) -> Result<local::ProposalReply, SdkError> {
+        self.post(&["proposals"], request, CHANGE).await
+    }
+
+    /// Tells what a proposal file changes; does nothing.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn review(&self, file: &local::ProposalFile) -> Result<local::ProposalView, SdkError> {
+        self.post(&["proposals", "review"], file, LOOK).await
+    }
+
+    /// Signs a proposal; the last signature needed puts it in force.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn endorse(&self, file: &local::ProposalFile) -> Result<local::ProposalReply, SdkError> {
+        self.post(&["proposals", "endorse"], file, CHANGE).await
+    }
+
+    /// Takes in a proposal's signatures without adding one.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn submit(&self, file: &local::ProposalFile) -> Result<local::ProposalReply, SdkError> {
+        self.post(&["proposals", "submit"], file, CHANGE).await
+    }
+
     /// Joins the community of an invite.
     ///
     /// # Errors

@@ -85,6 +85,18 @@ pub enum SdkError {
 }
 
 impl SdkError {
+    /// The name of the problem the node told, after `urn:hanse:problem:`, if it told one.
+    pub fn problem_name(&self) -> Option<&str> {
+        match self {
+            Self::Problem(problem) | Self::Busy { problem, .. } => {
+                problem.kind.strip_prefix("urn:hanse:problem:")
+            }
+            _ => None,
+        }
+    }
+}
+
+impl SdkError {
     /// What to do next, where that can be told.
     pub fn hint(&self) -> Option<&'static str> {
         match self {

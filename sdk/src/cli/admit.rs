@@ -4,17 +4,19 @@ use std::path::PathBuf;
 
 use clap::Args;
 use hanse_protocol::charter::join::Request;
-use hanse_protocol::local::AdmitRequest;
+use hanse_protocol::local::{AdmitRequest, Change};
 
 use super::failure::Failure;
 use super::text::{facts, shown};
-use super::{Console, Exit, confirm, files};
+use super::{Console, Exit, confirm, files, propose};
 use crate::client::Client;
 
 /// Admit the organisation that wrote a request
 ///
 /// Shows who asks and their fingerprint, and asks whether it is the one they read to you. Without a
-/// terminal --fingerprint is needed. Give the invite that comes back to them.
+/// terminal --fingerprint is needed. Give the invite that comes back to them. Where several stewards
+/// must sign, a proposal comes instead, to pass on; once it is in force the same command gives the
+/// invite, at any steward's node.
 ///
 /// With --json: {"member","charter","invite","fingerprint"} where `invite` is the invite's text,
 /// whether or not --out writes it too, and `fingerprint` is the invite's.
@@ -28,7 +30,7 @@ pub(super) struct Admit {
     /// The request's fingerprint as the other side read it to you
     #[arg(long)]
     fingerprint: Option<String>,
-    /// File to write the invite to; standard output if it is left out
+    /// File to write the invite or the proposal to; standard output if it is left out
     #[arg(long, value_name = "INVITE_FILE")]
     out: Option<PathBuf>,
 }
@@ -44,7 +46,15 @@ impl Admit {
         console.note(told(&request).trim_end())?;
         let other = format!("`{}`", request.profile.handle);
         let fingerprint = confirm::fingerprint(console, &own, self.fingerprint.as_deref(), &other)?;
-        let admission = client.admit(&AdmitRequest { file, fingerprint }).await?;
+        let admission = AdmitRequest { file, fingerprint };
+        let admission = match client.admit(&admission).await {
+            Err(error) if error.problem_name() == Some("endorsements") => {
+                let AdmitRequest { file, fingerprint } = admission;
+                let change = Change::Admit { file, fingerprint };
+                return propose::change(client, console, change, false, self.out.as_deref()).await;
+            }
+            done => done?,
+        };
         if let Some(path) = &self.out {
             files::write(path, &admission.invite)?;
         }

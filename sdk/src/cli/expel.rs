@@ -1,17 +1,21 @@
 //! `hanse community expel`: ends a membership.
 
+use std::path::PathBuf;
+
 use clap::Args;
 use hanse_protocol::identity::Handle;
+use hanse_protocol::local::Change;
 
 use super::failure::Failure;
 use super::text::shown;
-use super::{Console, Exit, confirm};
+use super::{Console, Exit, confirm, propose};
 use crate::client::Client;
 
 /// Expel a member
 ///
 /// Every node ends its connections to that member and accepts nothing more of it. What it published
-/// before stays, and what it has read it has read.
+/// before stays, and what it has read it has read. Where several stewards must sign, a proposal comes
+/// out, to pass on.
 ///
 /// With --json: {"community","name","charter","members"} where `members` counts those that remain.
 #[derive(Args)]
@@ -23,6 +27,9 @@ pub(super) struct Expel {
     /// Do not ask
     #[arg(long)]
     yes: bool,
+    /// File for the proposal, where several stewards must sign; standard output if it is left out
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
 }
 
 impl Expel {
@@ -34,7 +41,14 @@ impl Expel {
             );
             confirm::word(console, &question, self.handle.as_str())?;
         }
-        let reply = client.expel(&self.handle).await?;
+        let reply = match client.expel(&self.handle).await {
+            Err(error) if error.problem_name() == Some("endorsements") => {
+                let member = self.handle.clone();
+                let change = Change::Expel { member };
+                return propose::change(client, console, change, false, self.out.as_deref()).await;
+            }
+            done => done?,
+        };
         if console.json {
             console.document(&reply)?;
         } else {

@@ -10,7 +10,7 @@ use crate::client::Client;
 
 /// List the members of the community
 ///
-/// With --json: {"community","name","charter","members":[{"handle","name","kind","sector","country",
+/// With --json: {"community","name","charter","fork","members":[{"handle","name","kind","sector","country",
 /// "admitted","steward","ended","own","connected","records"}]} with instants in RFC 3339;
 /// `connected` counts a member's nodes that are connected to this one now.
 #[derive(Args)]
@@ -24,7 +24,12 @@ impl Members {
             return Ok(Exit::Done);
         }
         let rows: Vec<[String; 8]> = reply.members.iter().map(row).collect();
-        console.say(&format!("{}, charter {}\n\n", shown(&reply.name), reply.charter))?;
+        let fork = if reply.fork { ", FORKED" } else { "" };
+        console.say(&format!(
+            "{}, charter {}{fork}\n\n",
+            shown(&reply.name),
+            reply.charter
+        ))?;
         let heads = [
             "HANDLE", "KIND", "SECTOR", "COUNTRY", "STANDING", "NODES", "RECORDS", "NAME",
         ];

@@ -11,7 +11,7 @@ use crate::client::Client;
 /// Show how the node stands
 ///
 /// With --json: {"agent","member","peer_id","started","community":{"id","name","charter",
-/// "charter_hash","expires","members","fork"} or null,"store":{"position","records","awaited",
+/// "charter_hash","expires","members","fork","frozen"} or null,"store":{"position","records","awaited",
 /// "log_bytes","index_bytes"},"peers":[{"member","peer_id","address","bytes_in","bytes_out",
 /// "last_healed"}],"listening":[…]} with instants in RFC 3339.
 #[derive(Args)]
@@ -55,6 +55,7 @@ fn told(status: &StatusReply) -> String {
                 format!("{}{fork}, expires {}", community.charter, community.expires),
             ));
             lines.push(("members", community.members.to_string()));
+            lines.extend(community.frozen.as_ref().map(|why| ("sealing", shown(why))));
         }
     }
     let store = &status.store;
