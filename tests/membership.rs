@@ -2,9 +2,9 @@
 
 use hanse_protocol::frame::Carried;
 use hanse_protocol::heal::Run;
-use hanse_protocol::local::Readable;
+use hanse_protocol::local::{Change, Readable};
 use hanse_protocol::record::Header;
-use hanse_tests::api::Terms;
+use hanse_tests::api::{Terms, to};
 use hanse_tests::evil::Pantry;
 use hanse_tests::forge::{carried, frame, id_of, open_body};
 use hanse_tests::league::{has, texts};
@@ -362,4 +362,212 @@ async fn a_number_taken_in_advance_does_not_outlive_the_membership() {
     }
     assert!(acme.api().search("203.0.113.49").await.is_empty());
     assert_eq!(has(acme, &sent[1]).await.state, Readable::Readable);
+}
+
+/// Has three members decide, two of them together, and waits until all stand under that.
+async fn council(league: &League) {
+    let stewards = league.nodes.iter().map(|node| node.handle.clone()).collect();
+    let change = Change::Stewards {
+        stewards,
+        threshold: 2,
+    };
+    let handed = league.steward().api().propose(change).await.unwrap();
+    assert!(handed.in_force);
+    stand_under(league, handed.proposal.version).await;
+}
+
+async fn stand_under(league: &League, version: u64) {
+    for node in &league.nodes {
+        let api = node.api();
+        eventually("the charter is adopted", async || {
+            let community = api.status().await.community?;
+            (community.charter == version && !community.fork).then_some(())
+        })
+        .await;
+    }
+}
+
+async fn admission(node: &Node) -> Change {
+    let request = node.api().request().await;
+    Change::Admit {
+        file: request.file,
+        fingerprint: request.fingerprint,
+    }
+}
+
+#[tokio::test]
+async fn two_of_three_stewards_admit_by_a_file_that_goes_round() {
+    let league = League::of(hansed!(), &["port-city", "acme-water", "st-mary"]).await;
+    council(&league).await;
+    let mut cert = Node::init(hansed!(), "region-cert");
+    cert.start().await;
+    let [city, water] = ["port-city", "acme-water"].map(|handle| league.node(handle).api());
+    let request = cert.api().request().await;
+    let alone = city.admit(&request.file, &request.fingerprint).await;
+    assert_eq!(
+        alone.unwrap_err().problem().kind,
+        "urn:hanse:problem:endorsements"
+    );
+
+    let proposed = city.propose(admission(&cert).await).await.unwrap();
+    assert!(!proposed.in_force);
+    assert_eq!(city.community().await.proposals, [proposed.proposal.clone()]);
+    let another = city.propose(Change::Renew {}).await;
+    assert_eq!(another.unwrap_err().problem().kind, "urn:hanse:problem:endorsed");
+    let done = water.endorse(&proposed, false).await.unwrap();
+    assert!(done.in_force);
+    stand_under(&league, done.proposal.version).await;
+    assert!(city.community().await.proposals.is_empty());
+    let late = league.node("st-mary").api().endorse(&proposed, false).await;
+    assert!(late.unwrap_err().problem().detail.contains("passed"));
+
+    let admission = water.admit(&request.file, &request.fingerprint).await.unwrap();
+    let joined = cert
+        .api()
+        .join(&admission.invite, &admission.fingerprint)
+        .await
+        .unwrap();
+    assert_eq!((joined.charter, joined.members), (done.proposal.version, 4));
+    let record = cert
+        .api()
+        .publish_one(&address("203.0.113.60", None), &Terms::default())
+        .await;
+    has(league.node("st-mary"), &record).await;
+}
+
+#[tokio::test]
+async fn a_fork_made_while_nodes_were_apart_is_shown_everywhere_and_joined() {
+    let mut league = League::of(hansed!(), &["port-city", "acme-water", "st-mary"]).await;
+    council(&league).await;
+    let (mut cert, mut harbour) = (
+        Node::init(hansed!(), "region-cert"),
+        Node::init(hansed!(), "harbour"),
+    );
+    cert.start().await;
+    harbour.start().await;
+    let [city, water, mary] = ["port-city", "acme-water", "st-mary"].map(|handle| league.node(handle).api());
+    let left = city.propose(admission(&cert).await).await.unwrap();
+    let right = mary.propose(admission(&harbour).await).await.unwrap();
+    league.node_mut("acme-water").stop().await;
+    let refused = city.endorse(&right, false).await.unwrap_err().problem();
+    assert_eq!(refused.kind, "urn:hanse:problem:endorsed");
+    assert!(city.endorse(&right, true).await.unwrap().in_force);
+    for handle in ["port-city", "st-mary"] {
+        league.node_mut(handle).stop().await;
+    }
+    league.node_mut("acme-water").start().await;
+    assert!(water.endorse(&left, false).await.unwrap().in_force);
+    for handle in ["port-city", "st-mary"] {
+        league.node_mut(handle).start().await;
+    }
+    for node in &league.nodes {
+        let api = node.api();
+        eventually("the fork is shown", async || {
+            let fork =
+                api.status().await.community?.fork && api.metrics_text().await.contains("hanse_forked 1");
+            fork.then_some(())
+        })
+        .await;
+        assert!(api.members().await.unwrap().fork);
+        let fork = api.community().await.forks;
+        assert!(fork[0].open && fork[0].changes.iter().any(|change| change.contains("admits")));
+        let blocked = api.propose(Change::Renew {}).await.unwrap_err().problem();
+        assert!(blocked.detail.contains("both as parents"), "{}", blocked.detail);
+    }
+    let joint = city.propose(Change::JoinFork { with: None }).await.unwrap();
+    let done = water.endorse(&joint, false).await.unwrap();
+    assert!(done.in_force, "a steward of the other side was the second");
+    stand_under(&league, done.proposal.version).await;
+    for api in [&city, &water, &mary] {
+        assert_eq!(api.members().await.unwrap().members.len(), 5);
+        assert_eq!(api.community().await.hash, done.proposal.hash);
+    }
+    // What was said while they were apart, and what is said now, is everybody's.
+    let record = water
+        .publish_one(&address("203.0.113.61", None), &Terms::default())
+        .await;
+    league.holds(&record).await;
+}
+
+#[tokio::test]
+async fn a_member_with_two_nodes_loses_one_and_goes_on_with_the_other() {
+    let league = League::of(hansed!(), &["port-city", "acme-water"]).await;
+    let (city, water) = (league.steward().api(), league.node("acme-water").api());
+    let mut second = Node::init(hansed!(), "acme-water");
+    second.start().await;
+    let request = second.api().request().await;
+    let lane = Change::AddLane {
+        file: request.file.clone(),
+        fingerprint: request.fingerprint.clone(),
+    };
+    assert!(city.propose(lane).await.unwrap().in_force);
+    let admission = city.admit(&request.file, &request.fingerprint).await.unwrap();
+    let joined = second
+        .api()
+        .join(&admission.invite, &admission.fingerprint)
+        .await
+        .unwrap();
+    assert_eq!(joined.members, 2);
+    eventually("the second node is connected to both", async || {
+        (second.api().status().await.peers.len() == 2).then_some(())
+    })
+    .await;
+
+    let (left, right) = (address("203.0.113.62", None), address("203.0.113.63", None));
+    let terms = Terms::default();
+    let (one, two) = tokio::join!(water.publish_one(&left, &terms), async {
+        second.api().publish_one(&right, &terms).await
+    });
+    league.holds(&one).await;
+    league.holds(&two).await;
+    let (one, two) = (
+        has(league.steward(), &one).await,
+        has(league.steward(), &two).await,
+    );
+    assert_eq!(
+        (one.author, one.lane, one.seq),
+        (league.node("acme-water").handle.clone(), 0, 1)
+    );
+    assert_eq!(
+        (two.author, two.lane, two.seq),
+        (league.node("acme-water").handle.clone(), 1, 1)
+    );
+    // Both read what is sealed to the member.
+    let secret = address("203.0.113.64", None);
+    let sealed = city.publish_one(&secret, &to(&["acme-water"])).await;
+    assert_eq!(
+        texts(&has(league.node("acme-water"), &sealed).await),
+        [secret.as_str()]
+    );
+    assert_eq!(texts(&has(&second, &sealed).await), [secret.as_str()]);
+
+    let community = city.community().await;
+    let keys: Vec<_> = community
+        .keys
+        .iter()
+        .filter(|key| key.member.as_str() == "acme-water")
+        .collect();
+    let close = Change::CloseLane {
+        member: league.node("acme-water").handle.clone(),
+        lane: 1,
+        key: Some(keys[1].key.clone()),
+    };
+    assert!(city.propose(close).await.unwrap().in_force);
+    for api in [&city, &water] {
+        eventually("the second node is shut out", async || {
+            (api.status().await.peers.len() == 1).then_some(())
+        })
+        .await;
+    }
+    let goes_on = water.publish_one(&address("203.0.113.65", None), &terms).await;
+    league.holds(&goes_on).await;
+    let community = city.community().await;
+    let lanes: Vec<bool> = community
+        .lanes
+        .iter()
+        .filter(|lane| lane.member.as_str() == "acme-water")
+        .map(|lane| lane.closed.is_some())
+        .collect();
+    assert_eq!(lanes, [false, true]);
+    assert!(second.api().record(&goes_on).await.is_none());
 }

@@ -247,6 +247,37 @@ impl Api {
         self.post("/v1/join", &request).await
     }
 
+    /// The charter in force and what is known beside it.
+    pub async fn community(&self) -> local::CommunityView {
+        self.get("/v1/community").await.expect("the community is told")
+    }
+
+    /// Proposes a change of the charter.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn propose(&self, change: local::Change) -> Result<local::ProposalReply, Failure> {
+        let request = local::ProposeRequest { change, again: false };
+        self.post("/v1/proposals", &request).await
+    }
+
+    /// Signs a proposal; `again` although another of that version was signed.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn endorse(
+        &self,
+        proposed: &local::ProposalReply,
+        again: bool,
+    ) -> Result<local::ProposalReply, Failure> {
+        let file = local::ProposalFile {
+            file: proposed.file.clone(),
+            fingerprint: proposed.proposal.fingerprint.clone(),
+            again,
+        };
+        self.post("/v1/proposals/endorse", &file).await
+    }
+
     /// Expels a member.
     ///
     /// # Errors
