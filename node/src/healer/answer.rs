@@ -123,7 +123,7 @@ fn page(
 
 /// Whether a record lies within every ending of its author, and of the very key that signed it:
 /// what lies beyond is kept as evidence and not served.
-fn counts(charters: &CharterChain, header: &[u8]) -> bool {
+pub(crate) fn counts(charters: &CharterChain, header: &[u8]) -> bool {
     let Ok(admitted) = Admitted::from_log(header, charters.community()) else {
         return false;
     };

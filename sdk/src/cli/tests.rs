@@ -16,6 +16,8 @@ use tempfile::TempDir;
 use super::*;
 use crate::fake::{Fake, TOKEN, problem};
 
+mod stewards;
+
 /// What a run left behind.
 struct Ran {
     exit: u8,

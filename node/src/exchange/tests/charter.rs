@@ -5,6 +5,9 @@ use hanse_protocol::charter::{CharterChain, SignedCharter};
 use hanse_protocol::local::{Change, ProposalFile, ProposalReply, ProposeRequest};
 
 use super::*;
+use crate::healer::answer::counts;
+use crate::store::entry::CharterEntry;
+use crate::store::facts::Derive;
 
 impl Node {
     fn charters(&self) -> Arc<CharterChain> {
@@ -382,9 +385,13 @@ async fn beyond_its_closing_a_key_is_refused_and_another_key_of_the_member_is_no
     assert!(matches!(twice, Err(ExchangeError::Invalid(reason)) if reason.contains("closed")));
     let after = water.publish(1, None, None).await;
     assert_eq!(city.takes(&water, &after).await, [Verdict::Ignore]);
+    // Whoever holds such a record does not serve it, whatever other keys the member has.
+    let charters = city.charters();
+    assert!(counts(&charters, &water.carried(&before.records[0].id).header));
+    assert!(!counts(&charters, &water.carried(&after.records[0].id).header));
+    assert!(counts(&charters, &second.carried(&beside.records[0].id).header));
     assert_eq!(city.reader.holds(&after.records[0].id).unwrap(), None);
     // The thief signs in the other node's lane, below and above what that has said.
-    let charters = city.charters();
     let true_one = city.carried(&beside.records[0].id);
     let header =
         hanse_protocol::admission::Admitted::from_log(&true_one.header, charters.community()).unwrap();
@@ -402,4 +409,34 @@ async fn beyond_its_closing_a_key_is_refused_and_another_key_of_the_member_is_no
     };
     let stuck = city.propose(own).await;
     assert!(matches!(stuck, Err(ExchangeError::Invalid(reason)) if reason.contains("fewer stewards")));
+}
+
+/// A damaged stretch of the log held a charter. The node starts, and peers bring what is missing.
+#[tokio::test]
+async fn a_charter_lost_from_the_log_does_not_keep_the_node_from_starting() {
+    let (city, water) = league().await;
+    city.propose(Change::Renew {}).await.unwrap();
+    let charters = city.charters();
+    let entries = charters.encode().into_iter().zip(1..).map(|(bytes, version)| {
+        Entry::Charter(CharterEntry {
+            community: *charters.community(),
+            version,
+            bytes,
+        })
+    });
+    let mut entries: Vec<Entry> = entries.collect();
+    let lost = entries.remove(1);
+    let mut deriver = Deriver::new(Arc::clone(&water.member));
+    entries.iter().for_each(|entry| drop(deriver.facts(entry, None)));
+    // Healing appends the missing one and what follows it.
+    let broken_off = [&lost, &entries[1]];
+    broken_off
+        .iter()
+        .for_each(|entry| drop(deriver.facts(entry, None)));
+    let learnt = deriver.into_charters().unwrap().unwrap();
+    assert_eq!(learnt.newest(), charters.newest());
+    let mut deriver = Deriver::new(Arc::clone(&water.member));
+    entries.iter().for_each(|entry| drop(deriver.facts(entry, None)));
+    let learnt = deriver.into_charters().unwrap().unwrap();
+    assert_eq!(learnt.charter().version, 1, "as far as the log tells");
 }

@@ -172,3 +172,21 @@ async fn a_sync_that_fails_acknowledges_nothing_and_ends_the_exchange() {
     assert_eq!(state, Some(BodyState::Readable));
     city.publish(1, None, None).await;
 }
+
+/// What is signed leaves the node after it is remembered: a steward that forgot would sign a sibling.
+#[tokio::test]
+async fn a_charter_that_is_not_durable_is_shown_to_nobody() {
+    let (city, _) = league().await;
+    let disk = Scarce::with(u64::MAX);
+    let city = city.restart_on(Arc::new(disk.clone()));
+    let before = city.exchange.standing().charters.clone().unwrap();
+    disk.broken.store(true, Ordering::SeqCst);
+    let request = local::ProposeRequest {
+        change: local::Change::Renew {},
+        again: false,
+    };
+    let refused = city.exchange.propose(BY(), request).await;
+    assert!(matches!(refused, Err(ExchangeError::Store(_))));
+    let after = city.exchange.standing().charters.clone().unwrap();
+    assert_eq!(after.newest(), before.newest());
+}
