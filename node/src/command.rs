@@ -21,6 +21,7 @@ mod check;
 pub mod init;
 mod reindex;
 mod rekey;
+mod rotate;
 
 /// The Hanse node: exchanges signed and sealed STIX with the members of its community.
 ///
@@ -67,6 +68,13 @@ enum Command {
         /// Not needed for a key in a bare file.
         #[arg(long, value_name = "SOURCE")]
         old: Option<Source>,
+    },
+    /// Draw a new signing key and a new sealing key, and write the request by which stewards list
+    /// them (`hanse community rotate`). The old ones stay in use until then.
+    Rotate {
+        /// File to write the request to.
+        #[arg(long, value_name = "FILE")]
+        out: PathBuf,
     },
     /// Tokens of the local API.
     #[command(subcommand)]
@@ -156,6 +164,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Check => check::run(&dir),
         Command::Reindex => reindex::run(&dir),
         Command::Rekey { old } => rekey::run(&dir, old.as_ref()),
+        Command::Rotate { out } => rotate::run(&dir, &out),
         Command::Token(command) => token(&dir, command),
     };
     match done {

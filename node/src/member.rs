@@ -1,9 +1,11 @@
 //! Who this node is: its member's profile and secret keys, and the node's own key.
 
 use hanse_protocol::admission::Reader;
+use hanse_protocol::charter::Charter;
 use hanse_protocol::charter::member::Profile;
 use hanse_protocol::identity::NodeId;
 use hanse_protocol::identity::keys::{SealingKey, SigningKey};
+use hanse_protocol::limits;
 use zeroize::Zeroizing;
 
 use crate::keystore::{Keystore, KeystoreError};
@@ -12,13 +14,18 @@ const SIGNING: &str = "member-signing.key";
 const SEALING: &str = "member-sealing.key";
 const NODE: &str = "node.key";
 
+/// Most keys of each kind that a node may have drawn: a charter lists no more of a member.
+const ROTATIONS: usize = limits::MEMBER_KEYS;
+
 /// Profile and keys. Nothing of it prints a secret.
 pub struct Member {
     /// Who we are.
     pub profile: Profile,
-    /// Signs records and charters.
+    /// Signs records and charters: the first key, see [`Member::signing_under`].
     pub signing: SigningKey,
-    /// Opens what is sealed to us.
+    /// Keys drawn since to sign with, the oldest first.
+    rotated: Vec<SigningKey>,
+    /// Opens what is sealed to us: all keys there ever were, the oldest first.
     pub reader: Reader,
     /// Names this node on the mesh.
     pub node: SigningKey,
@@ -33,6 +40,14 @@ pub enum MemberError {
     /// A key file opened but does not hold a key.
     #[error("`{0}` does not hold a key of 32 bytes")]
     Malformed(&'static str),
+    /// A charter lists no more keys of a member.
+    #[error("a member has {} keys of each kind at most", limits::MEMBER_KEYS)]
+    Spent,
+}
+
+/// The file of the key drawn as the `number`th.
+fn numbered(first: &str, number: usize) -> String {
+    first.replace(".key", &format!("-{number}.key"))
 }
 
 impl Member {
@@ -61,19 +76,81 @@ impl Member {
                 .map(Zeroizing::new)
                 .map_err(|_| MemberError::Malformed(name))
         };
+        let mut rotated = Vec::new();
+        let mut sealing = vec![SealingKey::from_bytes(&*key(SEALING)?)];
+        for number in 2..=ROTATIONS {
+            let read = |kind| match keystore.open_file(&numbered(kind, number)) {
+                Ok(bytes) => {
+                    let key: Result<[u8; 32], _> = bytes.as_slice().try_into();
+                    let key = key.map_err(|_| MemberError::Malformed("a later key"))?;
+                    Ok(Some(Zeroizing::new(key)))
+                }
+                Err(KeystoreError::Missing(_)) => Ok(None),
+                Err(error) => Err(MemberError::from(error)),
+            };
+            let (Some(signing), Some(later)) = (read(SIGNING)?, read(SEALING)?) else {
+                break;
+            };
+            rotated.push(SigningKey::from_seed(&signing));
+            sealing.push(SealingKey::from_bytes(&later));
+        }
         Ok(Self {
             profile,
             signing: SigningKey::from_seed(&*key(SIGNING)?),
-            reader: Reader {
-                sealing: vec![SealingKey::from_bytes(&*key(SEALING)?)],
-            },
+            rotated,
+            reader: Reader { sealing },
             node: SigningKey::from_seed(&*key(NODE)?),
         })
     }
 
-    /// The key that is sealed to.
+    /// Draws another signing key and another sealing key and stores them. They are used once a
+    /// charter lists them.
+    ///
+    /// # Errors
+    /// [`MemberError::Keystore`]; [`MemberError::Spent`] after [`limits::MEMBER_KEYS`].
+    pub fn rotate(&self, keystore: &Keystore) -> Result<(SigningKey, SealingKey), MemberError> {
+        let number = self.rotated.len() + 2;
+        if number > ROTATIONS {
+            return Err(MemberError::Spent);
+        }
+        let mut rng = rand::rng();
+        let (signing, sealing) = (SigningKey::generate(&mut rng), SealingKey::generate(&mut rng));
+        // The sealing key first: a pair counts once its signing key is there.
+        keystore.seal_file(&numbered(SEALING, number), sealing.to_bytes().as_slice())?;
+        keystore.seal_file(&numbered(SIGNING, number), signing.seed().as_slice())?;
+        Ok((signing, sealing))
+    }
+
+    /// The first key that is sealed to.
     pub fn sealing(&self) -> Option<&SealingKey> {
         self.reader.sealing.first()
+    }
+
+    /// The key to sign with under a charter: the newest of ours that it lists as open, or the first.
+    pub fn signing_under(&self, charter: &Charter) -> &SigningKey {
+        let open = |key: &&SigningKey| {
+            let id = key.verifying_key();
+            let listed = charter.member(&self.profile.handle);
+            listed.is_some_and(|member| {
+                let mut keys = member.signing.iter();
+                keys.any(|signing| signing.key == id && signing.closed.is_none())
+            })
+        };
+        self.rotated.iter().rev().find(open).unwrap_or(&self.signing)
+    }
+
+    /// The key to seal with under a charter: the newest of ours that it lists as open, or the first.
+    pub fn sealing_under(&self, charter: &Charter) -> Option<&SealingKey> {
+        let open = |key: &&SealingKey| {
+            let public = key.public();
+            let listed = charter.member(&self.profile.handle);
+            listed.is_some_and(|member| {
+                let mut keys = member.sealing.iter();
+                keys.any(|sealing| sealing.key == public && !sealing.closed)
+            })
+        };
+        let mut newest = self.reader.sealing.iter().rev();
+        newest.find(open).or_else(|| self.sealing())
     }
 
     /// This node's public name.

@@ -113,7 +113,7 @@ fn head(charters: &CharterChain, member: &Member, at: Timestamp) -> Vec<u8> {
         at,
         expires: at.after(HEAD_LIFE),
     };
-    head.sign(charters.community(), &member.signing)
+    head.sign(charters.community(), member.signing_under(charters.charter()))
 }
 
 /// Tells of this node, and as a steward of the newest charter, at once and every minute.

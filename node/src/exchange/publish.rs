@@ -272,7 +272,8 @@ impl Worker {
             Audience::Community => Body::Open(packed),
             Audience::Members(readers) => {
                 let keys = sealing_keys(charters, &self.member.profile.handle, readers)?;
-                let own = self.member.sealing().ok_or(ExchangeError::NoCommunity)?;
+                let own = self.member.sealing_under(charters.charter());
+                let own = own.ok_or(ExchangeError::NoCommunity)?;
                 let binding = Binding {
                     community: charters.community(),
                     author: &self.member.profile.handle,
@@ -306,8 +307,9 @@ impl Worker {
     }
 
     fn sign(&self, charters: &CharterChain, header: &Header) -> Signed {
-        let bytes = header.sign(charters.community(), &self.member.signing);
-        let id = header.id(charters.community(), &self.member.signing.verifying_key());
+        let key = self.member.signing_under(charters.charter());
+        let bytes = header.sign(charters.community(), key);
+        let id = header.id(charters.community(), &key.verifying_key());
         Signed { bytes, id }
     }
 

@@ -290,7 +290,7 @@ impl Worker {
     pub(super) fn freeze(&self, now: Timestamp) -> Option<Freeze> {
         let charters = self.charters.as_ref()?;
         let own = &self.member.profile.handle;
-        let key = self.member.signing.verifying_key();
+        let key = self.member.signing_under(charters.charter()).verifying_key();
         let speaks = self.own_lane().is_some()
             && charters.charter().member(own).is_some_and(|member| {
                 let mut keys = member.signing.iter();

@@ -55,6 +55,13 @@ pub enum Change {
         /// Its id, 16 hexadecimal digits.
         key: String,
     },
+    /// List the new keys of a node.
+    Rotate {
+        /// The text of the request that `hansed rotate` wrote.
+        file: String,
+        /// Its fingerprint as the member read it.
+        fingerprint: String,
+    },
     /// The marking of objects that bear none.
     Unmarked {
         /// The marking.

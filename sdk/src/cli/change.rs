@@ -1,6 +1,6 @@
 //! The commands that change a charter and have nothing else to do.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use hanse_protocol::charter::join::Request;
@@ -84,21 +84,8 @@ pub(super) struct AddLane {
 
 impl AddLane {
     pub(super) async fn run(self, client: &Client, console: &mut Console<'_>) -> Result<Exit, Failure> {
-        let file = files::read(&self.request)?;
-        let request = Request::read(&file).map_err(|error| {
-            Failure::new(
-                Exit::Refused,
-                format!("`{}` is refused: {error}", self.request.display()),
-            )
-        })?;
-        let handle = &request.profile.handle;
-        console.note(&format!(
-            "another node of {handle}\nfingerprint  {}",
-            request.fingerprint()
-        ))?;
-        let own = request.fingerprint();
-        let other = format!("`{handle}`");
-        let fingerprint = confirm::fingerprint(console, &own, self.fingerprint.as_deref(), &other)?;
+        let given = self.fingerprint.as_deref();
+        let (file, fingerprint) = confirmed(console, &self.request, given, "another node")?;
         let change = Change::AddLane {
             file: file.clone(),
             fingerprint: fingerprint.clone(),
@@ -133,6 +120,55 @@ impl AddLane {
         ))?;
         Ok(Exit::Done)
     }
+}
+
+/// List the new keys of a member's node
+///
+/// `hansed rotate` on that node drew them and wrote the request. Once the charter is in force the node
+/// signs with the new key. The old one stays open, since what it signed is still on its way: close it
+/// with `hanse community close-key` a day later.
+///
+/// With --json: {"proposal":{…},"file","in_force"} as for `stewards set`.
+#[derive(Args)]
+#[command(after_long_help = "Example:
+  hanse community rotate acme-water.rotation")]
+pub(super) struct Rotate {
+    /// The node's request
+    #[arg(value_name = "REQUEST_FILE")]
+    request: PathBuf,
+    /// The request's fingerprint as the member read it to you
+    #[arg(long)]
+    fingerprint: Option<String>,
+    /// File for the proposal, where several stewards must sign; standard output if it is left out
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Sign although this node has signed another charter of that version
+    #[arg(long)]
+    again: bool,
+}
+
+impl Rotate {
+    pub(super) async fn run(self, client: &Client, console: &mut Console<'_>) -> Result<Exit, Failure> {
+        let (file, fingerprint) = confirmed(console, &self.request, self.fingerprint.as_deref(), "new keys")?;
+        let change = Change::Rotate { file, fingerprint };
+        propose::change(client, console, change, self.again, self.out.as_deref()).await
+    }
+}
+
+/// Reads a request of a member's node and has its fingerprint confirmed.
+fn confirmed(
+    console: &mut Console<'_>,
+    path: &Path,
+    given: Option<&str>,
+    what: &str,
+) -> Result<(String, String), Failure> {
+    let file = files::read(path)?;
+    let request = Request::read(&file)
+        .map_err(|error| Failure::new(Exit::Refused, format!("`{}` is refused: {error}", path.display())))?;
+    let (handle, own) = (&request.profile.handle, request.fingerprint());
+    console.note(&format!("{what} of {handle}\nfingerprint  {own}"))?;
+    let fingerprint = confirm::fingerprint(console, &own, given, &format!("`{handle}`"))?;
+    Ok((file, fingerprint))
 }
 
 /// Close a lane: shut out one node of a member

@@ -66,6 +66,7 @@ impl Worker {
                 self.close_key(charters, &mut next, &member, &key)?;
                 deed("close-key", format!("{member} {key}"))
             }
+            Change::Rotate { file, fingerprint } => rotate(&mut next, &file, &fingerprint)?,
             Change::Unmarked { tlp } => {
                 next.unmarked = tlp;
                 deed("set-unmarked", tlp)
@@ -294,6 +295,36 @@ fn add_lane(next: &mut Charter, file: &str, fingerprint: &str) -> Result<Deed, E
         closed: None,
     });
     Ok(deed("add-lane", format!("{handle} {number}")))
+}
+
+/// The new keys of a node that is listed. The old signing key stays until it is closed, since what it
+/// signs is still on its way; of a member with one node the old sealing keys close at once.
+fn rotate(next: &mut Charter, file: &str, fingerprint: &str) -> Result<Deed, ExchangeError> {
+    let candidate = confirmed(file, fingerprint)?;
+    let handle = candidate.profile.handle;
+    let member = active(next, &handle)?;
+    let mut open = member.lanes.iter().filter(|lane| lane.closed.is_none());
+    if !open.any(|lane| lane.node == candidate.node) {
+        return Err(ExchangeError::Invalid(format!(
+            "the node that asks for new keys is none of `{handle}`'s"
+        )));
+    }
+    if member.lanes.iter().filter(|lane| lane.closed.is_none()).count() == 1 {
+        member
+            .sealing
+            .iter_mut()
+            .for_each(|sealing| sealing.closed = true);
+    }
+    member.signing.push(MemberSigningKey {
+        key: candidate.signing,
+        closed: None,
+    });
+    member.sealing.push(MemberSealingKey {
+        suite: SUITE_X25519,
+        key: candidate.sealing,
+        closed: false,
+    });
+    Ok(deed("rotate-keys", handle))
 }
 
 /// The charter that joins the one in force with another side.

@@ -228,7 +228,8 @@ impl Worker {
             .clone()
             .sign(charter.charter().version, charter.hash(), again)?;
         changes::check_stewards(charter.charter())?;
-        charter.endorse(&self.member.profile.handle, &self.member.signing);
+        let key = self.member.signing_under(charters.charter());
+        charter.endorse(&self.member.profile.handle, key);
         if !charter
             .endorsed(charters.charter())
             .stewards

@@ -440,3 +440,67 @@ async fn a_charter_lost_from_the_log_does_not_keep_the_node_from_starting() {
     let learnt = deriver.into_charters().unwrap().unwrap();
     assert_eq!(learnt.charter().version, 1, "as far as the log tells");
 }
+
+#[tokio::test]
+async fn a_node_that_rotated_its_keys_goes_on_in_its_chain_and_reads_old_and_new() {
+    let (city, water) = league().await;
+    let keystore = Keystore::open(&water.folder.path().join("keys")).unwrap();
+    let early = city.publish(1, Some("acme-water"), Some(Tlp::Amber)).await;
+    let (signing, sealing) = water.member.rotate(&keystore).unwrap();
+    let water = water.restart();
+    let rotation = hanse_protocol::charter::join::Request::new(
+        water.member.profile.clone(),
+        &signing,
+        sealing.public(),
+        &water.member.node,
+        vec![],
+        crate::clock::now(),
+    );
+    // Not listed yet: the old key signs.
+    let first = water.publish(1, Some("port-city"), Some(Tlp::Amber)).await;
+    assert_eq!(city.takes(&water, &first).await, [Verdict::Accept]);
+    let (file, fingerprint) = (rotation.write(&signing), rotation.fingerprint().to_string());
+    let stolen = Change::Rotate {
+        file: Node::new("acme-water").request().await.0,
+        fingerprint: fingerprint.clone(),
+    };
+    assert!(matches!(
+        city.propose(stolen).await,
+        Err(ExchangeError::Fingerprint)
+    ));
+    let (other, spelt) = Node::new("acme-water").request().await;
+    let stranger = Change::Rotate {
+        file: other,
+        fingerprint: spelt,
+    };
+    assert!(matches!(
+        city.propose(stranger).await,
+        Err(ExchangeError::Invalid(_))
+    ));
+    assert!(
+        city.propose(Change::Rotate { file, fingerprint })
+            .await
+            .unwrap()
+            .in_force
+    );
+    water.hears(&city).await;
+    let old = water.member.signing.verifying_key().id();
+    let close = Change::CloseKey {
+        member: "acme-water".parse().unwrap(),
+        key: old.to_string(),
+    };
+    assert!(city.propose(close).await.unwrap().in_force);
+    water.hears(&city).await;
+    let second = water.publish(1, Some("port-city"), Some(Tlp::Amber)).await;
+    assert_eq!(city.takes(&water, &second).await, [Verdict::Accept]);
+    let id = second.records[0].id;
+    assert_eq!(city.reader.holds(&id).unwrap(), Some(BodyState::Readable));
+    let late = city.publish(1, Some("acme-water"), Some(Tlp::Amber)).await;
+    for sealed in [&early, &late] {
+        assert_eq!(water.takes(&city, sealed).await, [Verdict::Accept]);
+        let state = water.reader.holds(&sealed.records[0].id).unwrap();
+        assert_eq!(state, Some(BodyState::Readable));
+    }
+    let water = water.restart();
+    assert_eq!(water.publish(1, None, None).await.records.len(), 1);
+}
