@@ -28,6 +28,9 @@ const PAGE_BYTES: usize = 4 << 20;
 /// Most places of a value that one search looks at.
 const HITS: usize = 16 * local::PAGE;
 
+/// Most versions of an object that are told of one author.
+const VERSIONS: usize = 64;
+
 /// Size at which an answer is closed, bytes of objects.
 const ANSWER_BYTES: usize = 8 << 20;
 
@@ -107,12 +110,12 @@ impl Reading {
         let value = request.value.trim();
         let mut looked_at = limit + 1;
         loop {
-            let (hits, all) = self.hits(value, looked_at)?;
+            let (hits, all) = self.hits(value, ceiling, looked_at)?;
             let (mut matches, cut) = self.matches(&hits, ceiling)?;
-            // What is above the ceiling neither counts nor crowds out what is below it, and so leaves
-            // no trace: more is looked at until the limit is full.
+            // What is above the ceiling is not among the hits; what has expired is, and crowds out nothing:
+            // more is looked at until the limit is full.
             if all || cut || matches.len() > limit || looked_at >= HITS {
-                let more = cut || matches.len() > limit;
+                let more = cut || !all || matches.len() > limit;
                 matches.truncate(limit);
                 return Ok(local::SearchReply { matches, more });
             }
@@ -121,12 +124,17 @@ impl Reading {
     }
 
     /// The newest places where a value is, at most `limit`; and whether that is all of them.
-    fn hits(&self, value: &str, limit: usize) -> Result<(Vec<(Position, u16)>, bool), ReadingError> {
+    fn hits(
+        &self,
+        value: &str,
+        ceiling: Tlp,
+        limit: usize,
+    ) -> Result<(Vec<(Position, u16)>, bool), ReadingError> {
         let mut hits = if is_stix_id(value) {
-            let hits = self.store.by_object(value, limit)?;
+            let hits = self.store.by_object(value, ceiling, limit)?;
             hits.into_iter().map(|hit| (hit.position, hit.object)).collect()
         } else {
-            self.observed(value, limit)?
+            self.observed(value, ceiling, limit)?
         };
         // Several keys may be looked up, each with its own limit: fewer hits than one limit are all.
         let all = hits.len() < limit;
@@ -137,11 +145,21 @@ impl Reading {
     }
 
     /// Where objects hold an observable; for an address, also where they hold a network around it.
-    fn observed(&self, value: &str, limit: usize) -> Result<Vec<(Position, u16)>, ReadingError> {
+    fn observed(
+        &self,
+        value: &str,
+        ceiling: Tlp,
+        limit: usize,
+    ) -> Result<Vec<(Position, u16)>, ReadingError> {
         let observable = Observable::parse(value).map_err(|error| ReadingError::Value(error.to_string()))?;
-        let mut hits = self.store.by_observable(&observable.to_key_bytes(), limit)?;
+        let mut hits = self
+            .store
+            .by_observable(&observable.to_key_bytes(), ceiling, limit)?;
         for network in observable.networks_containing() {
-            hits.extend(self.store.by_observable(&network.to_key_bytes(), limit)?);
+            hits.extend(
+                self.store
+                    .by_observable(&network.to_key_bytes(), ceiling, limit)?,
+            );
         }
         Ok(hits)
     }
@@ -188,12 +206,12 @@ impl Reading {
         Ok(book.view(Some(ceiling)))
     }
 
-    /// The versions of a STIX object, newest first.
+    /// The newest versions of a STIX object that each author signed, newest first.
     ///
     /// # Errors
     /// [`ReadingError::NotFound`] if none is held that may be told.
     pub fn object(&self, id: &str, ceiling: Tlp) -> Result<local::ObjectReply, ReadingError> {
-        let hits = self.store.by_object(id, local::PAGE)?;
+        let hits = self.store.by_object(id, ceiling, VERSIONS)?;
         let hits: Vec<_> = hits.into_iter().map(|hit| (hit.position, hit.object)).collect();
         let (versions, _) = self.matches(&hits, ceiling)?;
         if versions.is_empty() {

@@ -196,7 +196,7 @@ impl Worker {
                     });
                 }
                 ruling @ Ruling::Send { .. } => {
-                    let facts = derive::object_facts(&object, terms.created);
+                    let facts = derive::object_facts(&object, tlp, terms.created);
                     Draft::add(drafts.entry(ruling).or_default(), raw, facts);
                 }
             }
