@@ -324,8 +324,10 @@ impl Whole {
 
 fn author_keys(charters: &CharterChain, header: &Header) -> Vec<SealingPublic> {
     let author = charters.charter().member(&header.author);
-    let keys = author.map(|author| author.sealing.iter().map(|sealing| sealing.key).collect());
-    keys.unwrap_or_default()
+    let sealing = author.into_iter().flat_map(|author| &author.sealing);
+    sealing
+        .filter_map(|sealing| sealing.key.x25519().copied())
+        .collect()
 }
 
 /// What a header's body is bound to.
@@ -393,8 +395,10 @@ impl Opened {
     pub fn sound(&self) -> Result<Sound<'_>, Refusal> {
         let content = Content::read(&self.content).map_err(|_| Refusal::Content)?;
         let mut objects = Vec::with_capacity(content.objects.len());
+        let mut values = limits::JSON_VALUES;
         for (index, raw) in content.objects.iter().enumerate() {
-            let object = Object::parse(raw).map_err(|reason| Refusal::Object { index, reason })?;
+            let object =
+                Object::parse_within(raw, &mut values).map_err(|reason| Refusal::Object { index, reason })?;
             let tlp = object.tlp(content.unmarked, content.floor);
             if !self.sealed && !tlp.openly() {
                 return Err(Refusal::OpenBeyondFloor(tlp));

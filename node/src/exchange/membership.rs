@@ -7,7 +7,7 @@ use std::time::Duration;
 use hanse_protocol::charter::chain::{self, Offered};
 use hanse_protocol::charter::join::{self, Invite, Request};
 use hanse_protocol::charter::member::{
-    AcceptedRun, Closing, Lane, Member, MemberSealingKey, MemberSigningKey,
+    AcceptedRun, Closing, Lane, Member, MemberSealingKey, MemberSigningKey, SuiteKey,
 };
 use hanse_protocol::charter::{Budget, Charter, CharterChain, CharterError, SignedCharter};
 use hanse_protocol::heal::RANGES;
@@ -15,7 +15,6 @@ use hanse_protocol::identity::Handle;
 use hanse_protocol::identity::keys::SigningKey;
 use hanse_protocol::limits;
 use hanse_protocol::local;
-use hanse_protocol::seal::SUITE_X25519;
 use hanse_protocol::timestamp::Timestamp;
 use hanse_protocol::tlp::Tlp;
 
@@ -373,8 +372,7 @@ fn listed(candidate: Request, admitted: Timestamp) -> Member {
             closed: None,
         }],
         sealing: vec![MemberSealingKey {
-            suite: SUITE_X25519,
-            key: candidate.sealing,
+            key: SuiteKey::X25519(candidate.sealing),
             closed: false,
         }],
         lanes: vec![Lane {

@@ -230,6 +230,29 @@ fn what_must_be_sealed_is_not_believed_in_the_open() {
     assert_eq!(opened.sound().err(), Some(Refusal::OpenBeyondFloor(Tlp::Amber)));
 }
 
+/// A few hundred bytes may unpack to millions of values, in one object or spread over many.
+#[test]
+fn a_body_of_too_many_values_is_given_up() {
+    let scene = Scene::new();
+    let padded = |values: usize| OBJECT.replace('}', &format!(r#","x_pad":[{}0]}}"#, "0,".repeat(values)));
+    let half = padded(limits::JSON_VALUES / 2);
+    for (objects, bad) in [
+        (vec![padded(limits::JSON_VALUES)], 0),
+        (vec![half.clone(), half.clone()], 1),
+    ] {
+        let objects: Vec<&str> = objects.iter().map(String::as_str).collect();
+        let content = Content::write(Tlp::Green, Tlp::Clear, &objects);
+        let body = Body::Open(compress::pack(&content).unwrap()).encode();
+        assert!(body.len() < 1_000);
+        let bytes = scene.sign(&header(&scene.water, &scene.charters, &body));
+        let whole = scene.admit(&bytes, By::Gossip).unwrap().with_body(body).unwrap();
+        let Ok(Reading::Opened(opened)) = whole.open(&Reader { sealing: vec![] }, &scene.charters) else {
+            panic!("open to all")
+        };
+        assert!(matches!(opened.sound(), Err(Refusal::Object { index, .. }) if index == bad));
+    }
+}
+
 #[test]
 fn a_sealed_record_is_opaque_to_others() {
     let scene = Scene::new();
