@@ -1,5 +1,6 @@
 //! What the store can tell: records opened again for those who may look, bounded and synchronous
-//! (call it from a blocking thread). Nothing above the asker's TLP ceiling is told.
+//! (call it from a blocking thread). Nothing above the asker's TLP ceiling is told; of a record that
+//! this node cannot read, sealed for others or still awaited, what its header says.
 
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -170,25 +171,29 @@ impl Reading {
         let now = crate::clock::now();
         let mut bytes = 0;
         let mut matches = Vec::new();
-        let mut open: Option<(Position, Book)> = None;
-        for (position, index) in hits {
-            // Hits of one record come in a row: it is opened once.
-            if open.as_ref().is_none_or(|(at, _)| at != position) {
-                open = self.book_at(*position)?.map(|book| (*position, book));
-            }
-            let Some((_, book)) = &open else { continue };
-            let Some((tlp, object)) = book.object(usize::from(*index)) else {
+        // Hits of one record in a row: it is opened once.
+        for hits in hits.chunk_by(|a, b| a.0 == b.0) {
+            let Some((position, _)) = hits.first() else {
                 continue;
             };
-            if tlp <= ceiling && book.admitted.header().expires > now {
+            let Some(book) = self.book_at(*position)? else {
+                continue;
+            };
+            if book.admitted.header().expires <= now {
+                continue;
+            }
+            let places: Vec<_> = hits.iter().map(|(_, place)| usize::from(*place)).collect();
+            for (tlp, object) in book.objects_at(&places) {
+                if tlp > ceiling {
+                    continue;
+                }
                 bytes += object.get().len();
                 if bytes > ANSWER_BYTES && !matches.is_empty() {
                     return Ok((matches, true));
                 }
-                let author = book.admitted.header().author.clone();
                 matches.push(Match {
                     record: *book.admitted.id(),
-                    author,
+                    author: book.admitted.header().author.clone(),
                     tlp,
                     object,
                 });
@@ -202,8 +207,8 @@ impl Reading {
     /// # Errors
     /// [`ReadingError::NotFound`].
     pub fn record(&self, id: &RecordId, ceiling: Tlp) -> Result<RecordView, ReadingError> {
-        let book = self.book(id)?.ok_or(ReadingError::NotFound)?;
-        Ok(book.view(Some(ceiling)))
+        let book = self.book(id)?.filter(|book| book.is_below(ceiling));
+        Ok(book.ok_or(ReadingError::NotFound)?.view(Some(ceiling)))
     }
 
     /// The newest versions of a STIX object that each author signed, newest first.
@@ -255,6 +260,7 @@ impl Reading {
                 };
                 if let Some(id) = id
                     && let Some(book) = self.completed_at(&id, position)?
+                    && book.is_below(ceiling)
                     && seen.insert(id)
                 {
                     bytes += if objects { book.content_bytes() } else { 0 };
@@ -445,11 +451,26 @@ impl Reading {
 }
 
 impl Book {
-    /// One object with its marking.
-    fn object(&self, index: usize) -> Option<(Tlp, Box<RawValue>)> {
-        let opened = self.opened.as_ref()?;
-        let (tlp, raw) = opened.object_at(index).ok()??;
-        Some((tlp, RawValue::from_string(raw.to_owned()).ok()?))
+    /// The objects at these places with their markings.
+    fn objects_at(&self, places: &[usize]) -> Vec<(Tlp, Box<RawValue>)> {
+        let opened = self.opened.as_ref();
+        let objects = opened.and_then(|opened| opened.objects_at(places).ok());
+        let objects = objects.unwrap_or_default().into_iter();
+        let raw = objects.map(|(tlp, raw)| Some((tlp, RawValue::from_string(raw.to_owned()).ok()?)));
+        raw.flatten().collect()
+    }
+
+    /// Whether anything of it may be told under `ceiling`: not if all it says lies above.
+    fn is_below(&self, ceiling: Tlp) -> bool {
+        if ceiling == Tlp::Red {
+            return true;
+        }
+        let sound = self.opened.as_ref().and_then(|opened| opened.sound().ok());
+        sound.is_none_or(|sound| {
+            let (unmarked, floor) = (sound.content.unmarked, sound.content.floor);
+            let mut objects = sound.objects.iter();
+            objects.len() == 0 || objects.any(|object| object.tlp(unmarked, floor) <= ceiling)
+        })
     }
 
     fn content_bytes(&self) -> usize {

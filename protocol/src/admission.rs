@@ -408,18 +408,22 @@ impl Opened {
         Ok(Sound { content, objects })
     }
 
-    /// One object with its marking, without a look at the others: for a record that was found sound
-    /// before.
+    /// The objects at these places with their markings, without a look at the others: for a record
+    /// that was found sound before. Places without an object are left out.
     ///
     /// # Errors
     /// [`Refusal::Content`], [`Refusal::Object`].
-    pub fn object_at(&self, index: usize) -> Result<Option<(Tlp, &str)>, Refusal> {
+    pub fn objects_at(&self, places: &[usize]) -> Result<Vec<(Tlp, &str)>, Refusal> {
         let content = Content::read(&self.content).map_err(|_| Refusal::Content)?;
-        let Some(raw) = content.objects.get(index) else {
-            return Ok(None);
-        };
-        let object = Object::parse(raw).map_err(|reason| Refusal::Object { index, reason })?;
-        Ok(Some((object.tlp(content.unmarked, content.floor), raw)))
+        let found = places.iter().filter_map(|place| {
+            let raw = content.objects.get(*place)?;
+            Some((*place, *raw))
+        });
+        let marked = found.map(|(index, raw)| {
+            let object = Object::parse(raw).map_err(|reason| Refusal::Object { index, reason })?;
+            Ok((object.tlp(content.unmarked, content.floor), raw))
+        });
+        marked.collect()
     }
 }
 

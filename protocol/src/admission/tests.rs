@@ -67,7 +67,7 @@ fn a_true_record_climbs_the_whole_ladder() {
     };
     let sound = opened.sound().unwrap();
     assert_eq!(sound.content.objects, [OBJECT]);
-    assert_eq!(opened.object_at(0), Ok(Some((Tlp::Green, OBJECT))));
+    assert_eq!(opened.objects_at(&[0, 7]), Ok(vec![(Tlp::Green, OBJECT)]));
 }
 
 #[test]
