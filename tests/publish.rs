@@ -129,6 +129,15 @@ async fn red_goes_to_named_readers_and_is_shown_to_tokens_that_may_see_it() {
         .unwrap()
         .to_owned();
     assert_eq!(plain.object(&red_id).await.unwrap_err().problem().status, 404);
+
+    // Of a record that says nothing below RED, a token without RED is not even told that it is there.
+    let secret = author
+        .publish_one(&address("203.0.113.12", Some(Tlp::Red)), &to(&["port-city"]))
+        .await;
+    eventually("the secret is here", async || cleared.record(&secret).await).await;
+    assert!(plain.record(&secret).await.is_none());
+    assert!(plain.records().await.iter().all(|record| record.id != secret));
+    assert!(cleared.records().await.iter().any(|record| record.id == secret));
     assert_eq!(cleared.object(&red_id).await.unwrap().versions.len(), 1);
 }
 

@@ -72,6 +72,7 @@ fn facts(number: u64) -> RecordFacts {
         created,
         expires: created,
         objects: vec![ObjectFacts {
+            tlp: hanse_protocol::tlp::Tlp::Green,
             object_id: format!("indicator--{number}"),
             version: created,
             observables: vec![observable(number)],
@@ -236,7 +237,10 @@ fn lookups(reader: &Reader, span: Duration) -> Vec<Duration> {
             .wrapping_add(1_442_695_040_888_963_407);
         let wanted = observable((pick >> 33) % newest);
         let begun = Instant::now();
-        for (position, _) in reader.by_observable(&wanted, 10).unwrap() {
+        for (position, _) in reader
+            .by_observable(&wanted, hanse_protocol::tlp::Tlp::Red, 10)
+            .unwrap()
+        {
             std::hint::black_box(reader.entry(position).unwrap());
         }
         waits.push(begun.elapsed());

@@ -91,7 +91,7 @@ struct Shared<B> {
     hosts: Vec<String>,
     port: u16,
     requests: Semaphore,
-    reads: Semaphore,
+    reads: Arc<Semaphore>,
     events: Arc<Semaphore>,
     stop: CancellationToken,
 }
@@ -138,7 +138,7 @@ async fn serve_with<B: Backend>(
         hosts: settings.hosts.clone(),
         port: address.port(),
         requests: Semaphore::new(REQUESTS),
-        reads: Semaphore::new(READS),
+        reads: Arc::new(Semaphore::new(READS)),
         events: Arc::new(Semaphore::new(EVENTS)),
         stop: stop.clone(),
     });

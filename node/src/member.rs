@@ -146,7 +146,7 @@ impl Member {
             let listed = charter.member(&self.profile.handle);
             listed.is_some_and(|member| {
                 let mut keys = member.sealing.iter();
-                keys.any(|sealing| sealing.key == public && !sealing.closed)
+                keys.any(|sealing| sealing.key.x25519() == Some(&public) && !sealing.closed)
             })
         };
         let mut newest = self.reader.sealing.iter().rev();

@@ -1,5 +1,6 @@
 //! What the store can tell: records opened again for those who may look, bounded and synchronous
-//! (call it from a blocking thread). Nothing above the asker's TLP ceiling is told.
+//! (call it from a blocking thread). Nothing above the asker's TLP ceiling is told; of a record that
+//! this node cannot read, sealed for others or still awaited, what its header says.
 
 use std::collections::HashSet;
 use std::str::FromStr;
@@ -29,6 +30,9 @@ const PAGE_BYTES: usize = 4 << 20;
 
 /// Most places of a value that one search looks at.
 const HITS: usize = 16 * local::PAGE;
+
+/// Most versions of an object that are told of one author.
+const VERSIONS: usize = 64;
 
 /// Size at which an answer is closed, bytes of objects.
 const ANSWER_BYTES: usize = 8 << 20;
@@ -109,12 +113,12 @@ impl Reading {
         let value = request.value.trim();
         let mut looked_at = limit + 1;
         loop {
-            let (hits, all) = self.hits(value, looked_at)?;
+            let (hits, all) = self.hits(value, ceiling, looked_at)?;
             let (mut matches, cut) = self.matches(&hits, ceiling)?;
-            // What is above the ceiling neither counts nor crowds out what is below it, and so leaves
-            // no trace: more is looked at until the limit is full.
+            // What is above the ceiling is not among the hits; what has expired is, and crowds out nothing:
+            // more is looked at until the limit is full.
             if all || cut || matches.len() > limit || looked_at >= HITS {
-                let more = cut || matches.len() > limit;
+                let more = cut || !all || matches.len() > limit;
                 matches.truncate(limit);
                 return Ok(local::SearchReply { matches, more });
             }
@@ -123,12 +127,17 @@ impl Reading {
     }
 
     /// The newest places where a value is, at most `limit`; and whether that is all of them.
-    fn hits(&self, value: &str, limit: usize) -> Result<(Vec<(Position, u16)>, bool), ReadingError> {
+    fn hits(
+        &self,
+        value: &str,
+        ceiling: Tlp,
+        limit: usize,
+    ) -> Result<(Vec<(Position, u16)>, bool), ReadingError> {
         let mut hits = if is_stix_id(value) {
-            let hits = self.store.by_object(value, limit)?;
+            let hits = self.store.by_object(value, ceiling, limit)?;
             hits.into_iter().map(|hit| (hit.position, hit.object)).collect()
         } else {
-            self.observed(value, limit)?
+            self.observed(value, ceiling, limit)?
         };
         // Several keys may be looked up, each with its own limit: fewer hits than one limit are all.
         let all = hits.len() < limit;
@@ -139,11 +148,21 @@ impl Reading {
     }
 
     /// Where objects hold an observable; for an address, also where they hold a network around it.
-    fn observed(&self, value: &str, limit: usize) -> Result<Vec<(Position, u16)>, ReadingError> {
+    fn observed(
+        &self,
+        value: &str,
+        ceiling: Tlp,
+        limit: usize,
+    ) -> Result<Vec<(Position, u16)>, ReadingError> {
         let observable = Observable::parse(value).map_err(|error| ReadingError::Value(error.to_string()))?;
-        let mut hits = self.store.by_observable(&observable.to_key_bytes(), limit)?;
+        let mut hits = self
+            .store
+            .by_observable(&observable.to_key_bytes(), ceiling, limit)?;
         for network in observable.networks_containing() {
-            hits.extend(self.store.by_observable(&network.to_key_bytes(), limit)?);
+            hits.extend(
+                self.store
+                    .by_observable(&network.to_key_bytes(), ceiling, limit)?,
+            );
         }
         Ok(hits)
     }
@@ -154,25 +173,29 @@ impl Reading {
         let now = crate::clock::now();
         let mut bytes = 0;
         let mut matches = Vec::new();
-        let mut open: Option<(Position, Book)> = None;
-        for (position, index) in hits {
-            // Hits of one record come in a row: it is opened once.
-            if open.as_ref().is_none_or(|(at, _)| at != position) {
-                open = self.book_at(*position)?.map(|book| (*position, book));
-            }
-            let Some((_, book)) = &open else { continue };
-            let Some((tlp, object)) = book.object(usize::from(*index)) else {
+        // Hits of one record in a row: it is opened once.
+        for hits in hits.chunk_by(|a, b| a.0 == b.0) {
+            let Some((position, _)) = hits.first() else {
                 continue;
             };
-            if tlp <= ceiling && book.admitted.header().expires > now {
+            let Some(book) = self.book_at(*position)? else {
+                continue;
+            };
+            if book.admitted.header().expires <= now {
+                continue;
+            }
+            let places: Vec<_> = hits.iter().map(|(_, place)| usize::from(*place)).collect();
+            for (tlp, object) in book.objects_at(&places) {
+                if tlp > ceiling {
+                    continue;
+                }
                 bytes += object.get().len();
                 if bytes > ANSWER_BYTES && !matches.is_empty() {
                     return Ok((matches, true));
                 }
-                let author = book.admitted.header().author.clone();
                 matches.push(Match {
                     record: *book.admitted.id(),
-                    author,
+                    author: book.admitted.header().author.clone(),
                     tlp,
                     object,
                 });
@@ -186,16 +209,16 @@ impl Reading {
     /// # Errors
     /// [`ReadingError::NotFound`].
     pub fn record(&self, id: &RecordId, ceiling: Tlp) -> Result<RecordView, ReadingError> {
-        let book = self.book(id)?.ok_or(ReadingError::NotFound)?;
-        Ok(book.view(Some(ceiling)))
+        let book = self.book(id)?.filter(|book| book.is_below(ceiling));
+        Ok(book.ok_or(ReadingError::NotFound)?.view(Some(ceiling)))
     }
 
-    /// The versions of a STIX object, newest first.
+    /// The newest versions of a STIX object that each author signed, newest first.
     ///
     /// # Errors
     /// [`ReadingError::NotFound`] if none is held that may be told.
     pub fn object(&self, id: &str, ceiling: Tlp) -> Result<local::ObjectReply, ReadingError> {
-        let hits = self.store.by_object(id, local::PAGE)?;
+        let hits = self.store.by_object(id, ceiling, VERSIONS)?;
         let hits: Vec<_> = hits.into_iter().map(|hit| (hit.position, hit.object)).collect();
         let (versions, _) = self.matches(&hits, ceiling)?;
         if versions.is_empty() {
@@ -239,6 +262,7 @@ impl Reading {
                 };
                 if let Some(id) = id
                     && let Some(book) = self.completed_at(&id, position)?
+                    && book.is_below(ceiling)
                     && seen.insert(id)
                 {
                     bytes += if objects { book.content_bytes() } else { 0 };
@@ -431,11 +455,26 @@ impl Reading {
 }
 
 impl Book {
-    /// One object with its marking.
-    fn object(&self, index: usize) -> Option<(Tlp, Box<RawValue>)> {
-        let opened = self.opened.as_ref()?;
-        let (tlp, raw) = opened.object_at(index).ok()??;
-        Some((tlp, RawValue::from_string(raw.to_owned()).ok()?))
+    /// The objects at these places with their markings.
+    fn objects_at(&self, places: &[usize]) -> Vec<(Tlp, Box<RawValue>)> {
+        let opened = self.opened.as_ref();
+        let objects = opened.and_then(|opened| opened.objects_at(places).ok());
+        let objects = objects.unwrap_or_default().into_iter();
+        let raw = objects.map(|(tlp, raw)| Some((tlp, RawValue::from_string(raw.to_owned()).ok()?)));
+        raw.flatten().collect()
+    }
+
+    /// Whether anything of it may be told under `ceiling`: not if all it says lies above.
+    fn is_below(&self, ceiling: Tlp) -> bool {
+        if ceiling == Tlp::Red {
+            return true;
+        }
+        let sound = self.opened.as_ref().and_then(|opened| opened.sound().ok());
+        sound.is_none_or(|sound| {
+            let (unmarked, floor) = (sound.content.unmarked, sound.content.floor);
+            let mut objects = sound.objects.iter();
+            objects.len() == 0 || objects.any(|object| object.tlp(unmarked, floor) <= ceiling)
+        })
     }
 
     fn content_bytes(&self) -> usize {

@@ -347,8 +347,10 @@ impl Whole {
 
 fn author_keys(charters: &CharterChain, header: &Header) -> Vec<SealingPublic> {
     let author = charters.charter().member(&header.author);
-    let keys = author.map(|author| author.sealing.iter().map(|sealing| sealing.key).collect());
-    keys.unwrap_or_default()
+    let sealing = author.into_iter().flat_map(|author| &author.sealing);
+    sealing
+        .filter_map(|sealing| sealing.key.x25519().copied())
+        .collect()
 }
 
 /// What a header's body is bound to.
@@ -416,8 +418,10 @@ impl Opened {
     pub fn sound(&self) -> Result<Sound<'_>, Refusal> {
         let content = Content::read(&self.content).map_err(|_| Refusal::Content)?;
         let mut objects = Vec::with_capacity(content.objects.len());
+        let mut values = limits::JSON_VALUES;
         for (index, raw) in content.objects.iter().enumerate() {
-            let object = Object::parse(raw).map_err(|reason| Refusal::Object { index, reason })?;
+            let object =
+                Object::parse_within(raw, &mut values).map_err(|reason| Refusal::Object { index, reason })?;
             let tlp = object.tlp(content.unmarked, content.floor);
             if !self.sealed && !tlp.openly() {
                 return Err(Refusal::OpenBeyondFloor(tlp));
@@ -427,18 +431,22 @@ impl Opened {
         Ok(Sound { content, objects })
     }
 
-    /// One object with its marking, without a look at the others: for a record that was found sound
-    /// before.
+    /// The objects at these places with their markings, without a look at the others: for a record
+    /// that was found sound before. Places without an object are left out.
     ///
     /// # Errors
     /// [`Refusal::Content`], [`Refusal::Object`].
-    pub fn object_at(&self, index: usize) -> Result<Option<(Tlp, &str)>, Refusal> {
+    pub fn objects_at(&self, places: &[usize]) -> Result<Vec<(Tlp, &str)>, Refusal> {
         let content = Content::read(&self.content).map_err(|_| Refusal::Content)?;
-        let Some(raw) = content.objects.get(index) else {
-            return Ok(None);
-        };
-        let object = Object::parse(raw).map_err(|reason| Refusal::Object { index, reason })?;
-        Ok(Some((object.tlp(content.unmarked, content.floor), raw)))
+        let found = places.iter().filter_map(|place| {
+            let raw = content.objects.get(*place)?;
+            Some((*place, *raw))
+        });
+        let marked = found.map(|(index, raw)| {
+            let object = Object::parse(raw).map_err(|reason| Refusal::Object { index, reason })?;
+            Ok((object.tlp(content.unmarked, content.floor), raw))
+        });
+        marked.collect()
     }
 }
 

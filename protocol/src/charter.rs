@@ -504,7 +504,7 @@ impl Charter {
                 }
             }
             for key in &member.sealing {
-                if !sealing.insert(key.key) {
+                if !sealing.insert(&key.key) {
                     return Err(CharterError::Form("a sealing key is listed twice"));
                 }
             }

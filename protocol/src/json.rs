@@ -61,13 +61,22 @@ pub enum JsonErrorKind {
     /// Arrays and objects are nested deeper than [`limits::JSON_DEPTH`].
     #[error("nesting deeper than {} levels", limits::JSON_DEPTH)]
     TooDeep,
+    /// More than [`limits::JSON_VALUES`], here or together with what was read before.
+    #[error("more than {} values", limits::JSON_VALUES)]
+    TooManyValues,
 }
 
 impl<'a> Json<'a> {
     /// Reads a text that is one JSON value, surrounded at most by white space. Time is linear in
     /// the text but for sorting the keys of large objects; the caller bounds the text.
     pub fn parse(text: &'a str) -> Result<Self, JsonError> {
-        parser::parse(text)
+        Self::parse_within(text, &mut { limits::JSON_VALUES })
+    }
+
+    /// As [`Self::parse`], of at most `values` values. What was used up is taken off, so that several
+    /// texts share one bound.
+    pub fn parse_within(text: &'a str, values: &mut usize) -> Result<Self, JsonError> {
+        parser::parse(text, values)
     }
 
     /// The member `key` of an object; `None` if this is no object or has no such member.

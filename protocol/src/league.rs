@@ -1,12 +1,11 @@
 //! A small community for tests: the city founds it, others are admitted.
 
 use crate::charter::join::Request;
-use crate::charter::member::{Lane, MemberKind, MemberSealingKey, MemberSigningKey, Profile};
+use crate::charter::member::{Lane, MemberKind, MemberSealingKey, MemberSigningKey, Profile, SuiteKey};
 use crate::charter::{Budget, Charter, CharterChain, Member, SignedCharter};
 use crate::identity::Handle;
 use crate::identity::keys::{SealingKey, SigningKey};
 use crate::record::{BodyHash, Header, Kind};
-use crate::seal::SUITE_X25519;
 use crate::timestamp::Timestamp;
 use crate::tlp::Tlp;
 
@@ -65,8 +64,7 @@ impl Org {
                 closed: None,
             }],
             sealing: vec![MemberSealingKey {
-                suite: SUITE_X25519,
-                key: self.sealing[0].public(),
+                key: SuiteKey::X25519(self.sealing[0].public()),
                 closed: false,
             }],
             lanes: vec![Lane {

@@ -20,6 +20,11 @@ pub const OBJECT: usize = 512 << 10;
 /// Most STIX objects in one record.
 pub const OBJECTS: usize = 1_000;
 
+/// Most JSON values of one record's objects together, arrays and objects counted. A body of a few
+/// hundred bytes can unpack to megabytes of `[[0],[0],…`, and each value costs memory and time; the
+/// largest object seen in practice has 5,486.
+pub const JSON_VALUES: usize = 65_536;
+
 /// Deepest nesting of JSON arrays and objects. The deepest object seen in practice has 11 levels.
 pub const JSON_DEPTH: usize = 48;
 
@@ -62,6 +67,9 @@ pub const MEMBERS: usize = 1_000;
 
 /// Most keys of one member, ended ones counted.
 pub const MEMBER_KEYS: usize = 16;
+
+/// Longest public sealing key of a suite to come, bytes: X-Wing's, the next at hand, has 1,216.
+pub const SUITE_KEY: usize = 2_048;
 
 /// Most lanes (signing nodes) of one member, ended ones counted.
 pub const LANES: usize = 64;

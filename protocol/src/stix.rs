@@ -145,11 +145,17 @@ impl<'a> Object<'a> {
     /// Reads one object and checks it against the rules of its type. White space around it is not
     /// part of it.
     pub fn parse(raw: &'a str) -> Result<Self, StixError> {
+        Self::parse_within(raw, &mut { limits::JSON_VALUES })
+    }
+
+    /// As [`Self::parse`], of at most `values` JSON values, which are taken off: the objects of one
+    /// record share [`limits::JSON_VALUES`].
+    pub fn parse_within(raw: &'a str, values: &mut usize) -> Result<Self, StixError> {
         let raw = raw.trim_matches([' ', '\t', '\n', '\r']);
         if raw.len() > limits::OBJECT {
             return Err(StixError::TooLarge { bytes: raw.len() });
         }
-        let json = Json::parse(raw)?;
+        let json = Json::parse_within(raw, values)?;
         rules::check(&json)?;
         Ok(Self { raw, json })
     }

@@ -85,7 +85,7 @@ impl Evil {
     /// The sealing key of a member.
     pub fn sealing_key_of(&self, handle: &Handle) -> SealingPublic {
         let member = self.charters.charter().member(handle).expect("a member");
-        *member.sealing_key(SUITE_X25519).expect("a key to seal to")
+        *member.sealing_key().expect("a key to seal to")
     }
 
     /// A body sealed with two content keys under one commitment: `first` reads the first text,

@@ -215,7 +215,7 @@ class Charter:
         for member in self.members.values():
             nodes += [node for node, _ in member["lanes"].values()]
             keys += member["signing"]
-            sealing += [key for _, key in member["sealing"]]
+            sealing += member["sealing"]
             closings = [*member["signing"].values(), *(c for _, c in member["lanes"].values()), member["ended"]]
             for closing in closings:
                 check_closing(closing or [])
@@ -223,8 +223,11 @@ class Charter:
             need(len(set(listed)) == len(listed), "form")
         for key in keys:
             check_signing_key(key)
-        for key in sealing:
-            check_sealing_key(key)
+        for suite, key in sealing:
+            need(suite > 0 and 0 < len(key) <= 2048, "form")
+            if suite == 1:
+                need(len(key) == 32, "form")
+                check_sealing_key(key)
         ids = [fields(endorsement, 3, 3)[1] for endorsement in self.endorsements]
         rising(ids)
 

@@ -1,5 +1,6 @@
 //! How much is taken in: requests at once, bytes of a body, and reads of the store at once.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Bytes;
@@ -84,9 +85,15 @@ where
     B: Backend,
     T: Send + 'static,
 {
-    let _permit = shared.reads.acquire().await.map_err(|_| Failure::stopping())?;
+    let permit = Arc::clone(&shared.reads).acquire_owned().await;
+    let permit = permit.map_err(|_| Failure::stopping())?;
     let backend = shared.backend.clone();
-    let looked = tokio::task::spawn_blocking(move || look(&backend)).await;
+    let look = move || {
+        // Kept until the read ends, though the asker may have left long before.
+        let _permit = permit;
+        look(&backend)
+    };
+    let looked = tokio::task::spawn_blocking(look).await;
     match looked {
         Ok(looked) => looked.map_err(Failure::from),
         Err(error) => {

@@ -10,6 +10,7 @@ use hanse_protocol::observable::Observable;
 use hanse_protocol::record::Header;
 use hanse_protocol::stix::Object;
 use hanse_protocol::timestamp::Timestamp;
+use hanse_protocol::tlp::Tlp;
 
 use crate::member::Member;
 use crate::store::entry::{BodyState, CharterEntry, Entry, RecordEntry};
@@ -30,10 +31,11 @@ pub(super) fn header_facts(header: &Header) -> RecordFacts {
 
 /// The facts of a header and its objects.
 pub(super) fn facts(header: &Header, sound: &Sound<'_>) -> RecordFacts {
+    let (unmarked, floor) = (sound.content.unmarked, sound.content.floor);
     let objects = sound
         .objects
         .iter()
-        .map(|object| object_facts(object, header.created));
+        .map(|object| object_facts(object, object.tlp(unmarked, floor), header.created));
     RecordFacts {
         objects: objects.collect(),
         ..header_facts(header)
@@ -41,10 +43,11 @@ pub(super) fn facts(header: &Header, sound: &Sound<'_>) -> RecordFacts {
 }
 
 /// What one object is found by.
-pub(super) fn object_facts(object: &Object<'_>, created: Timestamp) -> ObjectFacts {
+pub(super) fn object_facts(object: &Object<'_>, tlp: Tlp, created: Timestamp) -> ObjectFacts {
     ObjectFacts {
         object_id: object.id().to_owned(),
         version: object.version().unwrap_or(created),
+        tlp,
         observables: object
             .observables()
             .iter()

@@ -5,12 +5,11 @@
 use std::time::Duration;
 
 use hanse_protocol::charter::join::{self, Invite, Request};
-use hanse_protocol::charter::member::{Lane, Member, MemberSealingKey, MemberSigningKey};
+use hanse_protocol::charter::member::{Lane, Member, MemberSealingKey, MemberSigningKey, SuiteKey};
 use hanse_protocol::charter::{Budget, Charter, CharterChain, SignedCharter};
 use hanse_protocol::identity::Handle;
 use hanse_protocol::identity::keys::SigningKey;
 use hanse_protocol::local;
-use hanse_protocol::seal::SUITE_X25519;
 use hanse_protocol::timestamp::Timestamp;
 use hanse_protocol::tlp::Tlp;
 
@@ -238,8 +237,7 @@ fn listed(candidate: Request, admitted: Timestamp) -> Member {
             closed: None,
         }],
         sealing: vec![MemberSealingKey {
-            suite: SUITE_X25519,
-            key: candidate.sealing,
+            key: SuiteKey::X25519(candidate.sealing),
             closed: false,
         }],
         lanes: vec![Lane {

@@ -11,9 +11,10 @@ use hanse_protocol::compress;
 use hanse_protocol::content::Content;
 use hanse_protocol::identity::keys::SealingPublic;
 use hanse_protocol::identity::{Handle, RecordId};
+use hanse_protocol::limits;
 use hanse_protocol::local::{self, All, Published, Readers, RefusedObject};
 use hanse_protocol::record::{BodyHash, Header, Kind};
-use hanse_protocol::seal::{self, Binding, Body, SUITE_X25519};
+use hanse_protocol::seal::{self, Binding, Body};
 use hanse_protocol::stix::Object;
 use hanse_protocol::timestamp::Timestamp;
 use hanse_protocol::tlp::Tlp;
@@ -48,6 +49,7 @@ struct Draft<'a> {
     objects: Vec<&'a str>,
     facts: Vec<ObjectFacts>,
     bytes: usize,
+    values: usize,
 }
 
 /// A record but for its place in the chain.
@@ -183,7 +185,8 @@ impl Worker {
         let mut refused = Vec::new();
         let frozen = self.freeze(clock::now());
         for (index, raw) in objects.iter().enumerate() {
-            let object = match Object::parse(raw) {
+            let mut values = limits::JSON_VALUES;
+            let object = match Object::parse_within(raw, &mut values) {
                 Ok(object) => object,
                 Err(error) => {
                     refused.push(RefusedObject {
@@ -210,8 +213,9 @@ impl Worker {
                     reason: freeze.to_string(),
                 }),
                 ruling @ Ruling::Send { .. } => {
-                    let facts = derive::object_facts(&object, terms.created);
-                    Draft::add(drafts.entry(ruling).or_default(), raw, facts);
+                    let facts = derive::object_facts(&object, tlp, terms.created);
+                    let values = limits::JSON_VALUES - values;
+                    Draft::add(drafts.entry(ruling).or_default(), raw, values, facts);
                 }
             }
         }
@@ -340,9 +344,12 @@ struct Signed {
 
 impl<'a> Draft<'a> {
     /// Adds an object to the last draft, or to a new one if that is full.
-    fn add(drafts: &mut Vec<Self>, raw: &'a str, facts: ObjectFacts) {
-        let full =
-            |draft: &Self| draft.objects.len() >= RECORD_OBJECTS || draft.bytes + raw.len() > RECORD_BYTES;
+    fn add(drafts: &mut Vec<Self>, raw: &'a str, values: usize, facts: ObjectFacts) {
+        let full = |draft: &Self| {
+            draft.objects.len() >= RECORD_OBJECTS
+                || draft.bytes + raw.len() > RECORD_BYTES
+                || draft.values + values > limits::JSON_VALUES
+        };
         if drafts.last().is_none_or(full) {
             drafts.push(Self::default());
         }
@@ -350,6 +357,7 @@ impl<'a> Draft<'a> {
             draft.objects.push(raw);
             draft.facts.push(facts);
             draft.bytes += raw.len();
+            draft.values += values;
         }
     }
 }
@@ -381,11 +389,7 @@ fn sealing_keys(
     for handle in readers {
         let member = charters.charter().member(handle);
         let before = keys.len();
-        keys.extend(
-            member
-                .into_iter()
-                .flat_map(|member| member.sealing_keys(SUITE_X25519)),
-        );
+        keys.extend(member.into_iter().flat_map(|member| member.sealing_keys()));
         if keys.len() == before {
             return Err(ExchangeError::Invalid(format!(
                 "`{handle}` has no key to seal to"
@@ -394,10 +398,7 @@ fn sealing_keys(
     }
     // The author's other nodes read what this one says.
     let own = charters.charter().member(author);
-    keys.extend(
-        own.into_iter()
-            .flat_map(|member| member.sealing_keys(SUITE_X25519)),
-    );
+    keys.extend(own.into_iter().flat_map(|member| member.sealing_keys()));
     Ok(keys)
 }
 

@@ -407,5 +407,5 @@ async fn an_object_that_must_be_sealed_is_kept_unread_when_it_comes_in_the_open(
     let key = hanse_protocol::observable::Observable::parse("203.0.0.1")
         .unwrap()
         .to_key_bytes();
-    assert!(water.reader.by_observable(&key, 10).unwrap().is_empty());
+    assert!(water.reader.by_observable(&key, Tlp::Red, 10).unwrap().is_empty());
 }

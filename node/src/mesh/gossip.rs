@@ -5,6 +5,7 @@
 use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
+use data_encoding::HEXLOWER;
 use hanse_protocol::identity::CommunityId;
 use libp2p::gossipsub::{
     Behaviour, Config, ConfigBuilder, IdentTopic, IdentityTransform, Message, MessageAuthenticity, MessageId,
@@ -68,9 +69,11 @@ impl Degree {
     };
 }
 
-/// The one topic of a community: `/hanse/1/` and the community id in hex.
+/// The one topic of a community: `/hanse/1/` and a hash of the community id in hex. The id itself opens
+/// a link to any member, and topics are named in metrics.
 pub(super) fn topic(community: &CommunityId) -> IdentTopic {
-    IdentTopic::new(format!("/hanse/1/{community}"))
+    let hash = blake3::derive_key("hanse gossip topic v1", community.as_bytes());
+    IdentTopic::new(format!("/hanse/1/{}", HEXLOWER.encode(&hash)))
 }
 
 /// The name of a frame on the wire: the first bytes of its BLAKE3 hash.

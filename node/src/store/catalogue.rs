@@ -7,7 +7,7 @@
 //! | records | record id 32 | header position 8 · body position 8 (0: none) · created 8 · state 1 |
 //! | timeline | community tag 8 · created 8 · record id 32 | header position 8 |
 //! | chain | author tag 16 · lane 2 · epoch 4 · seq 8 · record id 32 | header position 8 |
-//! | objects | object tag 16 · version 8 · position 8 · index 2 | author tag 16 |
+//! | objects | object tag 16 · author tag 16 · version 8 · position 8 · index 2 | |
 //! | observables | observable tag 16 · position 8 · index 2 | |
 //! | awaited | community tag 8 · record id 32 | created 8 |
 //! | charters | community id 32 · version 8 · position 8 | |
@@ -18,12 +18,15 @@
 //! Numbers are big endian, instants are milliseconds, so that keys sort as what they stand for.
 //! Positions in `objects` and `observables` are those of the entry that brought the body, and
 //! `index` is the object's place in it. Author handles, object ids, observables and kinds of notes
-//! are in no file in clear: they are cut-off BLAKE3 hashes under sub-keys of the master key.
+//! are in no file in clear: they are cut-off BLAKE3 hashes under sub-keys of the master key. An
+//! object's TLP is hashed into its tags, so that one level's entries are found without a look at the
+//! others, however many there are, and the files do not tell how much of what level is held.
 //! A frame is found by the largest first position not above the one sought, so a commit of any
 //! size costs one key in `frames`.
 
 use hanse_protocol::identity::{CommunityId, Handle, RecordId};
 use hanse_protocol::timestamp::Timestamp;
+use hanse_protocol::tlp::Tlp;
 use zeroize::Zeroizing;
 
 use super::entry::{BodyState, Position};
@@ -97,7 +100,7 @@ pub mod meta {
 }
 
 /// Layout of the index; one of another number is rebuilt.
-pub(crate) const FORMAT: u16 = 1;
+pub(crate) const FORMAT: u16 = 2;
 
 /// A keyed hash that stands for an author in one community.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -135,16 +138,26 @@ impl Tags {
         ))
     }
 
-    pub(crate) fn object(&self, id: &str) -> [u8; 16] {
-        tag(&self.object, &[id.as_bytes()])
+    pub(crate) fn object(&self, tlp: Tlp, id: &str) -> [u8; 16] {
+        tag(&self.object, &[&[level(tlp)], id.as_bytes()])
     }
 
-    pub(crate) fn observable(&self, key: &[u8]) -> [u8; 16] {
-        tag(&self.observable, &[key])
+    pub(crate) fn observable(&self, tlp: Tlp, key: &[u8]) -> [u8; 16] {
+        tag(&self.observable, &[&[level(tlp)], key])
     }
 
     pub(crate) fn note(&self, kind: &str) -> [u8; 16] {
         tag(&self.note, &[kind.as_bytes()])
+    }
+}
+
+fn level(tlp: Tlp) -> u8 {
+    match tlp {
+        Tlp::Clear => 0,
+        Tlp::Green => 1,
+        Tlp::Amber => 2,
+        Tlp::AmberStrict => 3,
+        Tlp::Red => 4,
     }
 }
 
@@ -181,9 +194,16 @@ pub(crate) fn chain_seq(author: AuthorTag, lane: u16, epoch: u32, seq: u64) -> V
     ])
 }
 
-pub(crate) fn object(tag: [u8; 16], version: Timestamp, position: Position, index: u16) -> Vec<u8> {
+pub(crate) fn object(
+    tag: [u8; 16],
+    author: AuthorTag,
+    version: Timestamp,
+    position: Position,
+    index: u16,
+) -> Vec<u8> {
     key(&[
         &tag,
+        &author.0,
         &millis(version),
         &position.0.to_be_bytes(),
         &index.to_be_bytes(),

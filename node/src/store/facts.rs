@@ -3,6 +3,7 @@
 
 use hanse_protocol::identity::Handle;
 use hanse_protocol::timestamp::Timestamp;
+use hanse_protocol::tlp::Tlp;
 
 use super::entry::{Entry, RecordEntry};
 
@@ -33,6 +34,8 @@ pub struct ObjectFacts {
     pub object_id: String,
     /// Its version: `modified`, else `created`, else when the record was made.
     pub version: Timestamp,
+    /// Its marking: who may not see that level does not find it.
+    pub tlp: Tlp,
     /// Canonical keys of the observables in it, as bytes.
     pub observables: Vec<Vec<u8>>,
 }

@@ -272,25 +272,22 @@ impl<'a> Updates<'a> {
 
     /// Enters the objects of a body that came at `position`, or takes them out again.
     fn objects(&mut self, position: Position, author: AuthorTag, facts: &RecordFacts, enter: bool) {
-        let mut change = |keyspace, key: Vec<u8>, value: &[u8]| {
+        let mut change = |keyspace, key: Vec<u8>| {
             if enter {
-                self.batch.put(keyspace, key, value);
+                self.batch.put(keyspace, key, []);
             } else {
                 self.batch.remove(keyspace, key);
             }
         };
         let mut count = 0u64;
         for (number, object) in (0u16..).zip(facts.objects.iter().take(limits::OBJECTS)) {
-            let tag = self.tags.object(&object.object_id);
-            let place = catalogue::object(tag, object.version, position, number);
-            change(Keyspace::Objects, place, &author.0);
+            let tag = self.tags.object(object.tlp, &object.object_id);
+            let place = catalogue::object(tag, author, object.version, position, number);
+            change(Keyspace::Objects, place);
             for observable in object.observables.iter().take(limits::OBSERVABLES) {
-                let tag = self.tags.observable(observable);
-                change(
-                    Keyspace::Observables,
-                    catalogue::observable(tag, position, number),
-                    &[],
-                );
+                let tag = self.tags.observable(object.tlp, observable);
+                let place = catalogue::observable(tag, position, number);
+                change(Keyspace::Observables, place);
             }
             count += 1;
         }

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use hanse_protocol::identity::{CommunityId, Handle, RecordId};
 use hanse_protocol::timestamp::Timestamp;
+use hanse_protocol::tlp::Tlp;
 use zeroize::Zeroizing;
 
 use super::entry::{AuditEntry, BodyEntry, BodyState, Entry, NoteEntry, Origin, Position, RecordEntry};
@@ -83,6 +84,11 @@ fn objects(body: &str) -> Vec<ObjectFacts> {
         ObjectFacts {
             object_id: words[0].to_owned(),
             version: Timestamp::from_millis(words[1].parse().unwrap()),
+            tlp: if words[0].starts_with("secret") {
+                Tlp::Red
+            } else {
+                Tlp::Green
+            },
             observables: words[2..].iter().map(|word| word.as_bytes().to_vec()).collect(),
         }
     };

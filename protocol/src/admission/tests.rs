@@ -67,7 +67,7 @@ fn a_true_record_climbs_the_whole_ladder() {
     };
     let sound = opened.sound().unwrap();
     assert_eq!(sound.content.objects, [OBJECT]);
-    assert_eq!(opened.object_at(0), Ok(Some((Tlp::Green, OBJECT))));
+    assert_eq!(opened.objects_at(&[0, 7]), Ok(vec![(Tlp::Green, OBJECT)]));
 }
 
 #[test]
@@ -228,6 +228,29 @@ fn what_must_be_sealed_is_not_believed_in_the_open() {
         panic!("open to all")
     };
     assert_eq!(opened.sound().err(), Some(Refusal::OpenBeyondFloor(Tlp::Amber)));
+}
+
+/// A few hundred bytes may unpack to millions of values, in one object or spread over many.
+#[test]
+fn a_body_of_too_many_values_is_given_up() {
+    let scene = Scene::new();
+    let padded = |values: usize| OBJECT.replace('}', &format!(r#","x_pad":[{}0]}}"#, "0,".repeat(values)));
+    let half = padded(limits::JSON_VALUES / 2);
+    for (objects, bad) in [
+        (vec![padded(limits::JSON_VALUES)], 0),
+        (vec![half.clone(), half.clone()], 1),
+    ] {
+        let objects: Vec<&str> = objects.iter().map(String::as_str).collect();
+        let content = Content::write(Tlp::Green, Tlp::Clear, &objects);
+        let body = Body::Open(compress::pack(&content).unwrap()).encode();
+        assert!(body.len() < 1_000);
+        let bytes = scene.sign(&header(&scene.water, &scene.charters, &body));
+        let whole = scene.admit(&bytes, By::Gossip).unwrap().with_body(body).unwrap();
+        let Ok(Reading::Opened(opened)) = whole.open(&Reader { sealing: vec![] }, &scene.charters) else {
+            panic!("open to all")
+        };
+        assert!(matches!(opened.sound(), Err(Refusal::Object { index, .. }) if index == bad));
+    }
 }
 
 #[test]

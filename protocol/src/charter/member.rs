@@ -4,13 +4,14 @@
 use std::fmt;
 use std::str::FromStr;
 
-use minicbor::{Decode, Encode};
+use minicbor::{Decode, Decoder, Encode, Encoder, decode, encode};
 use serde::{Deserialize, Serialize};
 
 use super::CharterError;
 use crate::identity::keys::{SealingPublic, VerifyingKey};
 use crate::identity::{Handle, NodeId, RecordId};
 use crate::limits;
+use crate::seal::SUITE_X25519;
 use crate::timestamp::Timestamp;
 
 /// What kind of organisation a member is.
@@ -171,18 +172,85 @@ pub struct MemberSigningKey {
     pub closed: Option<Closing>,
 }
 
-/// A key that is sealed to.
-#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+/// A public key of a suite.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum SuiteKey {
+    /// A key of suite 1.
+    X25519(SealingPublic),
+    /// A key of a suite that this version does not know: carried, never sealed to.
+    Unknown {
+        /// The suite.
+        suite: u8,
+        /// The key, 1 to [`limits::SUITE_KEY`] bytes.
+        key: Vec<u8>,
+    },
+}
+
+impl SuiteKey {
+    /// The number of its suite.
+    pub const fn suite(&self) -> u8 {
+        match self {
+            Self::X25519(_) => SUITE_X25519,
+            Self::Unknown { suite, .. } => *suite,
+        }
+    }
+
+    /// The key's bytes.
+    pub fn as_bytes(&self) -> &[u8] {
+        match self {
+            Self::X25519(key) => key.as_bytes(),
+            Self::Unknown { key, .. } => key,
+        }
+    }
+
+    /// The key, if it is one of suite 1.
+    pub const fn x25519(&self) -> Option<&SealingPublic> {
+        match self {
+            Self::X25519(key) => Some(key),
+            Self::Unknown { .. } => None,
+        }
+    }
+
+    fn from_bytes(suite: u8, bytes: &[u8]) -> Result<Self, &'static str> {
+        if suite == SUITE_X25519 {
+            let key = bytes.try_into().map_err(|_| "a sealing key is not 32 bytes")?;
+            let key = SealingPublic::from_bytes(key);
+            return key.map(Self::X25519).map_err(|_| "a sealing key is weak");
+        }
+        if suite == 0 || !(1..=limits::SUITE_KEY).contains(&bytes.len()) {
+            return Err("a sealing key is empty, too long or of suite 0");
+        }
+        let key = bytes.to_vec();
+        Ok(Self::Unknown { suite, key })
+    }
+}
+
+/// A key that is sealed to: the CBOR array `[suite, key, closed]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MemberSealingKey {
-    /// The suite it belongs to: 1 is X25519.
-    #[n(0)]
-    pub suite: u8,
     /// The key.
-    #[n(1)]
-    pub key: SealingPublic,
+    pub key: SuiteKey,
     /// Whether nothing is sealed to it any longer.
-    #[n(2)]
     pub closed: bool,
+}
+
+impl<C> Encode<C> for MemberSealingKey {
+    fn encode<W: encode::Write>(&self, e: &mut Encoder<W>, _: &mut C) -> Result<(), encode::Error<W::Error>> {
+        e.array(3)?.u8(self.key.suite())?.bytes(self.key.as_bytes())?;
+        e.bool(self.closed)?.ok()
+    }
+}
+
+impl<'b, C> Decode<'b, C> for MemberSealingKey {
+    fn decode(d: &mut Decoder<'b>, _: &mut C) -> Result<Self, decode::Error> {
+        if d.array()? != Some(3) {
+            return Err(decode::Error::message("a sealing key has three parts"));
+        }
+        let suite = d.u8()?;
+        let key = SuiteKey::from_bytes(suite, d.bytes()?).map_err(decode::Error::message)?;
+        let closed = d.bool()?;
+        Ok(Self { key, closed })
+    }
 }
 
 /// One signing node of a member.
@@ -229,19 +297,16 @@ pub struct Member {
 }
 
 impl Member {
-    /// The keys that are sealed to now under `suite`: one of each of its nodes.
-    pub fn sealing_keys(&self, suite: u8) -> impl Iterator<Item = &SealingPublic> {
-        let open = self
-            .sealing
-            .iter()
-            .filter(move |key| key.suite == suite && !key.closed);
-        open.map(|key| &key.key)
+    /// The X25519 keys that are sealed to now: one of each of its nodes.
+    pub fn sealing_keys(&self) -> impl Iterator<Item = &SealingPublic> {
+        let open = self.sealing.iter().filter(|key| !key.closed);
+        open.filter_map(|sealing| sealing.key.x25519())
     }
 
-    /// The key that is sealed to now under `suite`.
-    pub fn sealing_key(&self, suite: u8) -> Option<&SealingPublic> {
-        let open = self.sealing.iter().find(|key| key.suite == suite && !key.closed);
-        open.map(|key| &key.key)
+    /// The X25519 key that is sealed to now.
+    pub fn sealing_key(&self) -> Option<&SealingPublic> {
+        let mut open = self.sealing.iter().filter(|key| !key.closed);
+        open.find_map(|sealing| sealing.key.x25519())
     }
 
     /// The lane of that number, ended or not.
@@ -332,10 +397,7 @@ impl Member {
             )?;
         }
         for old in &self.sealing {
-            let new = next
-                .sealing
-                .iter()
-                .find(|new| new.key == old.key && new.suite == old.suite);
+            let new = next.sealing.iter().find(|new| new.key == old.key);
             kept(new.is_some_and(|new| new.closed || !old.closed), "a sealing key")?;
         }
         for old in &self.lanes {

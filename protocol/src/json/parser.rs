@@ -20,9 +20,15 @@ struct Failure<'a> {
 
 type Outcome<'a, T> = Result<T, Box<Failure<'a>>>;
 
-pub(super) fn parse(text: &str) -> Result<Json<'_>, JsonError> {
-    let mut parser = Parser { text, at: 0 };
-    parser.document().map_err(|failure| JsonError {
+pub(super) fn parse<'a>(text: &'a str, values: &mut usize) -> Result<Json<'a>, JsonError> {
+    let mut parser = Parser {
+        text,
+        at: 0,
+        values: *values,
+    };
+    let document = parser.document();
+    *values = parser.values;
+    document.map_err(|failure| JsonError {
         path: std::iter::once("$".to_owned())
             .chain(failure.steps.iter().rev().map(Step::to_string))
             .collect(),
@@ -49,6 +55,8 @@ struct Parser<'a> {
     /// The byte to read next. Moves past whole ASCII characters or whole runs of a string only, so
     /// it always lies on a character boundary where a slice starts or ends.
     at: usize,
+    /// How many values may still come.
+    values: usize,
 }
 
 impl<'a> Parser<'a> {
@@ -94,6 +102,10 @@ impl<'a> Parser<'a> {
     }
 
     fn value(&mut self, depth: usize) -> Outcome<'a, Json<'a>> {
+        match self.values.checked_sub(1) {
+            Some(left) => self.values = left,
+            None => return failure(JsonErrorKind::TooManyValues),
+        }
         match self.peek() {
             Some(b'"') => self.string().map(Json::String),
             Some(b'{') => self.object(depth + 1),

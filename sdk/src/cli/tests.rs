@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use hanse_protocol::audit::{AuditEntry, AuditLine, Head};
 use hanse_protocol::charter::chain::CharterChain;
 use hanse_protocol::charter::join::{self, Invite};
-use hanse_protocol::charter::member::{Lane, MemberSealingKey, MemberSigningKey, Profile};
+use hanse_protocol::charter::member::{Lane, MemberSealingKey, MemberSigningKey, Profile, SuiteKey};
 use hanse_protocol::charter::{Budget, Charter, Member, SignedCharter};
 use hanse_protocol::identity::NodeId;
 use hanse_protocol::identity::keys::{SealingKey, SigningKey};
@@ -126,8 +126,7 @@ fn invite() -> (String, String) {
             closed: None,
         }],
         sealing: vec![MemberSealingKey {
-            suite: 1,
-            key: sealing.public(),
+            key: SuiteKey::X25519(sealing.public()),
             closed: false,
         }],
         lanes: vec![Lane {

@@ -71,7 +71,7 @@ fn member(member: &Member) -> Value {
         .collect();
     let sealing = member.sealing.iter();
     let sealing: Vec<Value> = sealing
-        .map(|key| json!({"suite": key.suite, "key": hex(key.key.as_bytes()), "closed": key.closed}))
+        .map(|key| json!({"suite": key.key.suite(), "key": hex(key.key.as_bytes()), "closed": key.closed}))
         .collect();
     let lanes = member.lanes.iter();
     let lanes: Vec<Value> = lanes

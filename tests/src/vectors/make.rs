@@ -1,11 +1,12 @@
 //! Makes every vector, the same each time: fixed keys, fixed times, seeded randomness, and no
 //! compressor in the way (but for one frame that was made once).
 
-use hanse_protocol::charter::member::{Lane, MemberKind, MemberSealingKey, MemberSigningKey, Profile};
+use hanse_protocol::charter::member::{
+    Lane, MemberKind, MemberSealingKey, MemberSigningKey, Profile, SuiteKey,
+};
 use hanse_protocol::charter::{Budget, Charter, CharterChain, Member, SignedCharter};
 use hanse_protocol::identity::keys::{SealingKey, SigningKey};
 use hanse_protocol::identity::{Handle, NodeId};
-use hanse_protocol::seal::SUITE_X25519;
 use hanse_protocol::timestamp::Timestamp;
 use hanse_protocol::tlp::Tlp;
 use serde_json::Value;
@@ -127,8 +128,7 @@ impl Org {
                 closed: None,
             }],
             sealing: vec![MemberSealingKey {
-                suite: SUITE_X25519,
-                key: self.sealing.public(),
+                key: SuiteKey::X25519(self.sealing.public()),
                 closed: false,
             }],
             lanes: vec![Lane {

@@ -8,7 +8,7 @@ use hanse_protocol::charter::changes::changes;
 use hanse_protocol::charter::join::Request;
 use hanse_protocol::charter::joining::united;
 use hanse_protocol::charter::member::{
-    AcceptedRun, Closing, Lane, Member, MemberSealingKey, MemberSigningKey,
+    AcceptedRun, Closing, Lane, Member, MemberSealingKey, MemberSigningKey, SuiteKey,
 };
 use hanse_protocol::charter::{Budget, Charter, CharterChain, SignedCharter};
 use hanse_protocol::heal::RANGES;
@@ -16,7 +16,6 @@ use hanse_protocol::identity::keys::VerifyingKey;
 use hanse_protocol::identity::{Handle, KeyId};
 use hanse_protocol::limits;
 use hanse_protocol::local::Change;
-use hanse_protocol::seal::SUITE_X25519;
 
 use super::{CHARTER_LIFE, horizon, invalid, listed, store_error};
 use crate::clock;
@@ -284,8 +283,7 @@ fn add_lane(next: &mut Charter, file: &str, fingerprint: &str) -> Result<Deed, E
         closed: None,
     });
     member.sealing.push(MemberSealingKey {
-        suite: SUITE_X25519,
-        key: candidate.sealing,
+        key: SuiteKey::X25519(candidate.sealing),
         closed: false,
     });
     member.lanes.push(Lane {
@@ -320,8 +318,7 @@ fn rotate(next: &mut Charter, file: &str, fingerprint: &str) -> Result<Deed, Exc
         closed: None,
     });
     member.sealing.push(MemberSealingKey {
-        suite: SUITE_X25519,
-        key: candidate.sealing,
+        key: SuiteKey::X25519(candidate.sealing),
         closed: false,
     });
     Ok(deed("rotate-keys", handle))

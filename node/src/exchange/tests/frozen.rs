@@ -3,11 +3,10 @@
 use std::time::Duration;
 
 use hanse_protocol::charter::join::{Invite, Request, invite_fingerprint};
-use hanse_protocol::charter::member::{Lane, MemberSealingKey, MemberSigningKey};
+use hanse_protocol::charter::member::{Lane, MemberSealingKey, MemberSigningKey, SuiteKey};
 use hanse_protocol::charter::{Budget, Charter, CharterChain, Member as Listed, SignedCharter};
 use hanse_protocol::identity::CommunityId;
 use hanse_protocol::presence::Head;
-use hanse_protocol::seal::SUITE_X25519;
 use hanse_protocol::timestamp::Timestamp;
 
 use super::*;
@@ -31,8 +30,7 @@ async fn charters(issued: Timestamp, threshold: u32, nodes: &[&Node]) -> Charter
                 closed: None,
             }],
             sealing: vec![MemberSealingKey {
-                suite: SUITE_X25519,
-                key: request.sealing,
+                key: SuiteKey::X25519(request.sealing),
                 closed: false,
             }],
             lanes: vec![Lane {

@@ -4,6 +4,7 @@ use std::ops::Bound;
 
 use hanse_protocol::identity::{CommunityId, Handle, RecordId};
 use hanse_protocol::timestamp::Timestamp;
+use hanse_protocol::tlp::Tlp;
 
 use super::{CHUNK, Reader};
 use crate::store::StoreError;
@@ -22,6 +23,21 @@ pub struct ObjectHit {
     pub object: u16,
     /// Who signed the record: compare with [`Reader::author_tag`].
     pub author: AuthorTag,
+}
+
+fn up_to(ceiling: Tlp) -> impl Iterator<Item = Tlp> {
+    Tlp::ALL.into_iter().filter(move |tlp| *tlp <= ceiling)
+}
+
+fn object_hit(key: &[u8]) -> Result<ObjectHit, IndexError> {
+    let mut fields = Fields(key);
+    let _: [u8; 16] = fields.take()?;
+    Ok(ObjectHit {
+        author: AuthorTag(fields.take()?),
+        version: fields.instant()?,
+        position: fields.position()?,
+        object: fields.u16()?,
+    })
 }
 
 /// A record in its author's chain.
@@ -60,38 +76,61 @@ pub struct TimelineItem {
 }
 
 impl Reader {
-    /// Places of objects that contain an observable, newest arrival first: the position of the
-    /// entry that brought the body, and the object's place in it.
-    pub fn by_observable(&self, observable: &[u8], limit: usize) -> Result<Vec<(Position, u16)>, StoreError> {
-        let tag = self.shared.tags.observable(observable);
-        let pairs = self
-            .index()
-            .prefixed(Keyspace::Observables, &tag, Direction::Backward, limit)?;
-        let hit = |key: &[u8]| {
-            let mut fields = Fields(key);
-            let _: [u8; 16] = fields.take()?;
-            Ok((fields.position()?, fields.u16()?))
-        };
-        pairs.iter().map(|(key, _)| hit(key)).collect()
+    /// Places of objects up to `ceiling` that contain an observable, newest arrival first, at most
+    /// `limit`: the position of the entry that brought the body, and the object's place in it.
+    pub fn by_observable(
+        &self,
+        observable: &[u8],
+        ceiling: Tlp,
+        limit: usize,
+    ) -> Result<Vec<(Position, u16)>, StoreError> {
+        let mut hits = Vec::new();
+        for tlp in up_to(ceiling) {
+            let tag = self.shared.tags.observable(tlp, observable);
+            let pairs = self
+                .index()
+                .prefixed(Keyspace::Observables, &tag, Direction::Backward, limit)?;
+            for (key, _) in &pairs {
+                let mut fields = Fields(key);
+                let _: [u8; 16] = fields.take()?;
+                hits.push((fields.position()?, fields.u16()?));
+            }
+        }
+        hits.sort_unstable_by(|a, b| b.cmp(a));
+        hits.truncate(limit);
+        Ok(hits)
     }
 
-    /// Versions of the object with this STIX id, newest version first, of whatever author.
-    pub fn by_object(&self, id: &str, limit: usize) -> Result<Vec<ObjectHit>, StoreError> {
-        let tag = self.shared.tags.object(id);
-        let pairs = self
-            .index()
-            .prefixed(Keyspace::Objects, &tag, Direction::Backward, limit)?;
-        let hit = |key: &[u8], value: &[u8]| {
-            let mut fields = Fields(key);
-            let _: [u8; 16] = fields.take()?;
-            Ok(ObjectHit {
-                version: fields.instant()?,
-                position: fields.position()?,
-                object: fields.u16()?,
-                author: AuthorTag(Fields(value).take()?),
-            })
-        };
-        pairs.iter().map(|(key, value)| hit(key, value)).collect()
+    /// Versions up to `ceiling` of the object with this STIX id, newest version first: of each author
+    /// its newest, at most `limit`, so that none crowds out what another said.
+    pub fn by_object(&self, id: &str, ceiling: Tlp, limit: usize) -> Result<Vec<ObjectHit>, StoreError> {
+        let mut hits = Vec::new();
+        for tlp in up_to(ceiling) {
+            let tag = self.shared.tags.object(tlp, id);
+            let mut end = after_prefix(&tag);
+            loop {
+                let to = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
+                let from = Bound::Included(tag.as_slice());
+                let pairs = self
+                    .index()
+                    .range(Keyspace::Objects, from, to, Direction::Backward, limit)?;
+                let Some((last, _)) = pairs.first() else { break };
+                let author = object_hit(last)?.author;
+                for (key, _) in &pairs {
+                    let hit = object_hit(key)?;
+                    if hit.author != author {
+                        break;
+                    }
+                    hits.push(hit);
+                }
+                // What lies before this author's entries is another's.
+                end = Some(key(&[&tag, &author.0]));
+            }
+        }
+        hits.sort_unstable_by(|a, b| {
+            (b.version, b.position, b.object).cmp(&(a.version, a.position, a.object))
+        });
+        Ok(hits)
     }
 
     /// What stands for an author in [`ObjectHit::author`].

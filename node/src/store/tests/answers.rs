@@ -19,7 +19,7 @@ fn a_body_that_follows_its_header_completes_the_record_where_it_came() {
         reader.awaited(&COMMUNITY, None, 10).unwrap(),
         [(id(7), Timestamp::from_millis(1_007))]
     );
-    assert_eq!(reader.by_observable(b"203.0.113.7", 10).unwrap(), []);
+    assert_eq!(reader.by_observable(b"203.0.113.7", Tlp::Red, 10).unwrap(), []);
 
     store.commit(vec![body_with_facts(body_of(7), &header)]).unwrap();
     let found = reader.record(&id(7)).unwrap().unwrap();
@@ -28,18 +28,21 @@ fn a_body_that_follows_its_header_completes_the_record_where_it_came() {
     assert_eq!(found.body.as_deref(), Some(text(7).as_bytes()));
     assert_eq!(reader.awaited(&COMMUNITY, None, 10).unwrap(), []);
     assert_eq!(
-        reader.by_observable(b"203.0.113.7", 10).unwrap(),
+        reader.by_observable(b"203.0.113.7", Tlp::Red, 10).unwrap(),
         [(Position(3), 0)]
     );
     assert_eq!(
-        reader.by_observable(b"evil7.example", 10).unwrap(),
+        reader.by_observable(b"evil7.example", Tlp::Red, 10).unwrap(),
         [(Position(3), 1)]
     );
 
     // The same body once more is no news.
     store.commit(vec![body_with_facts(body_of(7), &header)]).unwrap();
     assert_eq!(reader.record(&id(7)).unwrap().unwrap().complete_at, Position(3));
-    assert_eq!(reader.by_observable(b"203.0.113.7", 10).unwrap().len(), 1);
+    assert_eq!(
+        reader.by_observable(b"203.0.113.7", Tlp::Red, 10).unwrap().len(),
+        1
+    );
 }
 
 #[test]
@@ -66,9 +69,12 @@ fn a_retracted_body_is_found_no_more_and_stays_gone() {
         let found = reader.record(&id(7)).unwrap().unwrap();
         assert_eq!((found.state, found.body), (BodyState::Gone, None));
         assert_eq!(found.header, kept.header);
-        assert_eq!(reader.by_observable(b"203.0.113.7", 10).unwrap(), []);
-        assert_eq!(reader.by_object("indicator--7", 10).unwrap(), []);
-        assert_eq!(reader.by_object("malware--shared", 10).unwrap().len(), 1);
+        assert_eq!(reader.by_observable(b"203.0.113.7", Tlp::Red, 10).unwrap(), []);
+        assert_eq!(reader.by_object("indicator--7", Tlp::Red, 10).unwrap(), []);
+        assert_eq!(
+            reader.by_object("malware--shared", Tlp::Red, 10).unwrap().len(),
+            1
+        );
         assert_eq!(reader.stats().unwrap().objects, 2);
     };
     check(&store);
@@ -280,4 +286,36 @@ fn the_writer_may_move_to_its_thread_and_readers_anywhere() {
     fn shared<T: Clone + Send + Sync + 'static>() {}
     moves::<Store>();
     shared::<crate::store::Reader>();
+}
+
+/// Somebody floods a value and an object's id with what most may not see, or with versions of its
+/// own: what others said is found all the same.
+#[test]
+fn no_one_crowds_out_what_another_said() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(home.path(), Engine::Fjall);
+    store.commit(vec![with_facts(record("acme-water", 7))]).unwrap();
+    for number in 100..110 {
+        let lines = (0..50).map(|line| {
+            let version = 9_000 + 50 * number + line;
+            format!("secret--{number}-{line} {version} 203.0.113.7\nindicator--7 {version} 203.0.113.8")
+        });
+        let flood = RecordEntry {
+            body: Some(lines.collect::<Vec<_>>().join("\n").into_bytes()),
+            ..record("mallory", number)
+        };
+        store.commit(vec![with_facts(flood)]).unwrap();
+    }
+    let reader = store.reader();
+    let found = reader.by_observable(b"203.0.113.7", Tlp::AmberStrict, 2).unwrap();
+    assert_eq!(found, [(Position(1), 0)], "those above the ceiling do not count");
+    let found = reader.by_observable(b"203.0.113.7", Tlp::Red, 1_000).unwrap();
+    assert_eq!(found.len(), 501);
+    assert!(found.is_sorted_by(|a, b| a > b), "newest arrival first");
+
+    let versions = reader.by_object("indicator--7", Tlp::Green, 3).unwrap();
+    assert_eq!(versions.len(), 4, "three of mallory's and acme's only one");
+    let acme = reader.author_tag(&COMMUNITY, &handle("acme-water"));
+    assert_eq!(versions.last().unwrap().author, acme);
+    assert_eq!(reader.by_object("indicator--7", Tlp::Clear, 3).unwrap(), []);
 }

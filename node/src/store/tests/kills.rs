@@ -147,7 +147,7 @@ fn hold_against_the_commits(store: &Store, from: u64, round: u64) -> u64 {
             if let Entry::Record(record) = &entry {
                 let state = reader.holds(&record.id).unwrap();
                 assert_eq!(state, Some(BodyState::Readable), "round {round}");
-                let tail = reader.by_object(&format!("indicator--{}", number(record)), 2);
+                let tail = reader.by_object(&format!("indicator--{}", number(record)), Tlp::Red, 2);
                 assert_eq!(tail.unwrap().len(), 1, "round {round}");
             }
             next += 1;

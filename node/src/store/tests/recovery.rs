@@ -69,7 +69,10 @@ fn answers(store: &Store) -> String {
             .unwrap()
     );
     text += &format!("{:?}\n", reader.awaited(&COMMUNITY, None, 1_000).unwrap());
-    text += &format!("{:?}\n", reader.by_object("malware--shared", 1_000).unwrap());
+    text += &format!(
+        "{:?}\n",
+        reader.by_object("malware--shared", Tlp::Red, 1_000).unwrap()
+    );
     text += &format!("{:?}\n", reader.audit(1, 1_000).unwrap());
     text += &format!(
         "{:?} {:?}\n",
@@ -87,7 +90,10 @@ fn answers(store: &Store) -> String {
     for number in 0..60 {
         text += &format!("{:?}\n", reader.record(&id(number)).unwrap());
         let observable = format!("203.0.113.{number}");
-        text += &format!("{:?}\n", reader.by_observable(observable.as_bytes(), 10).unwrap());
+        text += &format!(
+            "{:?}\n",
+            reader.by_observable(observable.as_bytes(), Tlp::Red, 10).unwrap()
+        );
     }
     let stats = reader.stats().unwrap();
     text + &format!(

@@ -1,8 +1,9 @@
 //! Charters: their form, their signatures, and how one follows another.
 
-use hanse_protocol::charter::member::{AcceptedRun, MemberSigningKey};
+use hanse_protocol::charter::member::{AcceptedRun, MemberSealingKey, MemberSigningKey, SuiteKey};
 use hanse_protocol::charter::{Charter, SignedCharter};
 use hanse_protocol::identity::RecordId;
+use hanse_protocol::seal::SUITE_X25519;
 use serde_json::{Value, json};
 
 use super::raw::{and, replaced};
@@ -57,6 +58,11 @@ fn renamed(parent: &SignedCharter, name: &str) -> Charter {
     }
 }
 
+fn of_suite(suite: u8, bytes: usize) -> SuiteKey {
+    let key = vec![7; bytes];
+    SuiteKey::Unknown { suite, key }
+}
+
 fn closing(last: u64) -> AcceptedRun {
     AcceptedRun {
         lane: 0,
@@ -84,6 +90,12 @@ fn sound() -> Vec<Vector> {
     } = &cast;
     let first = signed(cast.first(), &[city]);
     let grown = signed(with_mallory(&cast, &first), &[city]);
+    let mut later_suite = successor(&first);
+    later_suite.members[0].sealing.push(MemberSealingKey {
+        key: of_suite(2, 1_216),
+        closed: false,
+    });
+    let later_suite = signed(later_suite, &[city]);
     let mut closed = successor(&grown);
     closed.members[0].signing = vec![
         MemberSigningKey {
@@ -123,6 +135,13 @@ fn sound() -> Vec<Vector> {
             "A member is admitted.",
             vec![(&first, "founded"), (&grown, "adopted")],
             &grown,
+            false,
+        ),
+        (
+            "later-suite",
+            "A member has a sealing key of a suite that is not known yet.",
+            vec![(&first, "founded"), (&later_suite, "adopted")],
+            &later_suite,
             false,
         ),
         (
@@ -322,6 +341,24 @@ fn ill_formed() -> Vec<Vector> {
             "One sealing key for two members.",
             of(&|c| c.members[2].sealing = water.listed().sealing),
             "form",
+        ),
+        (
+            "sealing-key-short",
+            "A key of suite 1 of 31 bytes.",
+            of(&|c| c.members[0].sealing[0].key = of_suite(SUITE_X25519, 31)),
+            "malformed",
+        ),
+        (
+            "sealing-key-of-suite-0",
+            "There is no such suite of keys.",
+            of(&|c| c.members[0].sealing[0].key = of_suite(0, 32)),
+            "malformed",
+        ),
+        (
+            "sealing-key-too-long",
+            "A key of a later suite of 2,049 bytes.",
+            of(&|c| c.members[0].sealing[0].key = of_suite(2, 2_049)),
+            "malformed",
         ),
         (
             "recovery-key-of-member",
