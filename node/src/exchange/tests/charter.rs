@@ -251,6 +251,22 @@ async fn a_fork_stops_membership_and_both_sides_converge_on_the_charter_that_joi
         let change = node.propose(Change::Horizon { days: 30 }).await;
         assert!(matches!(change, Err(ExchangeError::Invalid(reason)) if reason.contains("both as parents")));
     }
+    // What follows one side alone, enough stewards or not, is not taken, and who brings it not blamed.
+    let newest = water.charters();
+    let mut one_sided = SignedCharter::issue(hanse_protocol::charter::Charter {
+        version: newest.charter().version + 1,
+        parents: vec![newest.newest().hash()],
+        ..newest.charter().clone()
+    })
+    .unwrap();
+    for steward in [&city, &water] {
+        one_sided.endorse(&steward.member.profile.handle, &steward.member.signing);
+    }
+    for node in [&water, &city] {
+        let fate = node.exchange.charters(vec![one_sided.encode()]).await.unwrap();
+        assert_eq!(fate, CharterFate::Beside);
+        assert!(node.charters().fork_open());
+    }
     // After a restart it is still the first one seen that is in force.
     let water = water.restart();
     assert!(water.lists("region-cert") && water.charters().fork_open());
