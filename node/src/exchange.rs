@@ -14,9 +14,11 @@ use hanse_protocol::identity::{Handle, NodeId, RecordId};
 use hanse_protocol::local;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::member::Member;
 use crate::store::StoreError;
 use crate::store::entry::{Origin, Position};
 
+mod ahead;
 mod batch;
 mod derive;
 mod held;
@@ -170,7 +172,7 @@ enum Command {
     },
     Records {
         courier: NodeId,
-        records: Vec<Carried>,
+        records: Vec<ahead::Looked>,
         origin: Origin,
         reply: Reply<Healed>,
     },
@@ -226,6 +228,7 @@ pub struct Exchange {
     standing: watch::Receiver<Arc<Standing>>,
     position: watch::Receiver<Position>,
     held: held::Shared,
+    member: Arc<Member>,
 }
 
 impl Exchange {
@@ -323,6 +326,9 @@ impl Exchange {
         records: Vec<Carried>,
         origin: Origin,
     ) -> Result<Healed, ExchangeError> {
+        let charters = self.standing().charters.clone();
+        let charters = charters.ok_or(ExchangeError::NoCommunity)?;
+        let records = ahead::look(records, charters, Arc::clone(&self.member)).await?;
         self.ask(|reply| Command::Records {
             courier,
             records,

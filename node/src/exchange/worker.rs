@@ -138,7 +138,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         position,
     };
     worker.load()?;
-    let held = worker.held.clone();
+    let (held, member) = (worker.held.clone(), Arc::clone(&worker.member));
     let thread = std::thread::Builder::new()
         .name("exchange".to_owned())
         .spawn(move || worker.run(&clockwork, work));
@@ -149,6 +149,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
             standing: standings,
             position: positions,
             held,
+            member,
         },
         thread,
     ))
@@ -219,16 +220,21 @@ impl Worker {
                     self.look_for_room();
                     self.handle(command);
                     self.drain(&mut work);
-                    self.commit()?;
+                    // A cursor that moves on with every record would double the syncs.
+                    if !self.batch.may_wait() || self.batch.len() >= COMMIT_ENTRIES {
+                        self.commit()?;
+                    }
                 }
                 Ok(None) => break,
                 Err(_) => {
                     self.look_for_room();
+                    self.commit()?;
                     self.maintain()?;
                 }
             }
         }
-        self.store.checkpoint().map_err(Arc::new)
+        self.commit()?;
+        self.store.settle().map_err(Arc::new)
     }
 
     /// Takes what else is ready, up to the size of a commit.
