@@ -36,6 +36,7 @@ pub struct Metrics {
     heals: Family<OutcomeLabel, Counter>,
     bodies: Family<OutcomeLabel, Counter>,
     frames: Family<OutcomeLabel, Counter>,
+    audits_broken: Counter,
 }
 
 impl Metrics {
@@ -50,6 +51,7 @@ impl Metrics {
             heals: Family::default(),
             bodies: Family::default(),
             frames: Family::default(),
+            audits_broken: Counter::default(),
         };
         let registry = registry.sub_registry_with_prefix("hanse");
         registry.register(
@@ -92,6 +94,11 @@ impl Metrics {
             "Own gossip frames, by outcome",
             metrics.frames.clone(),
         );
+        registry.register(
+            "audits_broken",
+            "Times a partner's audit log was found cut or written anew",
+            metrics.audits_broken.clone(),
+        );
         metrics
     }
 
@@ -130,6 +137,11 @@ impl Metrics {
     /// A body was asked of a peer.
     pub fn body_pulled(&self, outcome: &'static str) {
         self.bodies.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// A partner's audit log was found cut or written anew.
+    pub fn audit_broken(&self) {
+        self.audits_broken.inc();
     }
 
     /// An own frame was handed to the mesh.

@@ -10,7 +10,7 @@ use hanse_protocol::frame::Frame;
 use hanse_protocol::identity::NodeId;
 use hanse_protocol::presence::{Head, Presence, PresenceError};
 use hanse_protocol::timestamp::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -18,6 +18,8 @@ use crate::exchange::{Exchange, Standing, Verdict};
 use crate::member::Member;
 use crate::mesh::{Membership, MeshHandle};
 use crate::store::Reader;
+
+pub mod heads;
 
 /// How often a node tells of itself.
 const EVERY: Duration = Duration::from_secs(60);
@@ -36,18 +38,22 @@ type Heard = (Timestamp, Vec<String>);
 pub struct AddressBook {
     heard: Arc<Mutex<HashMap<NodeId, Heard>>>,
     membership: Arc<watch::Sender<Arc<Membership>>>,
+    audits: mpsc::Sender<Presence>,
 }
 
 impl AddressBook {
-    /// A book with the charter's addresses, and where it tells who is listed.
-    pub fn new(standing: &Standing) -> (Self, watch::Receiver<Arc<Membership>>) {
+    /// A book with the charter's addresses, and where it tells who is listed and what new presences
+    /// say, for [`heads::keep`].
+    pub fn new(standing: &Standing) -> (Self, watch::Receiver<Arc<Membership>>, mpsc::Receiver<Presence>) {
+        let (audits, heard) = mpsc::channel(heads::WAITING);
         let (membership, listed) = watch::channel(Arc::new(Membership::default()));
         let book = Self {
             heard: Arc::default(),
             membership: Arc::new(membership),
+            audits,
         };
         book.rewrite(standing);
-        (book, listed)
+        (book, listed, heard)
     }
 
     /// Writes down who is listed now: called whenever the charter changes.
@@ -94,9 +100,11 @@ impl AddressBook {
                 return Verdict::Ignore;
             }
             let changed = before.is_none_or(|(_, addresses)| *addresses != presence.addresses);
-            heard.insert(presence.node, (presence.at, presence.addresses));
+            heard.insert(presence.node, (presence.at, presence.addresses.clone()));
             changed
         };
+        // One that finds no room is followed by another in a minute.
+        drop(self.audits.try_send(presence));
         if changed {
             self.rewrite(standing);
         }

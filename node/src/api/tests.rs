@@ -129,6 +129,11 @@ impl Backend for Fake {
         Ok(local::AuditPage::default())
     }
 
+    fn audit_heads(&self) -> Result<local::HeardAudits, ReadingError> {
+        self.note("audit heads".to_owned());
+        Ok(local::HeardAudits::default())
+    }
+
     fn positions(&self) -> watch::Receiver<Position> {
         watch::channel(Position(0)).1
     }
@@ -242,7 +247,7 @@ impl Daemon {
     }
 }
 
-const ROUTES: [(&str, Role); 14] = [
+const ROUTES: [(&str, Role); 15] = [
     ("POST /v1/records", Role::Publish),
     ("GET /v1/records", Role::Read),
     ("GET /v1/records/00", Role::Read),
@@ -256,6 +261,7 @@ const ROUTES: [(&str, Role); 14] = [
     ("POST /v1/community", Role::Admin),
     ("POST /v1/join", Role::Admin),
     ("GET /v1/audit", Role::Admin),
+    ("GET /v1/audit/heads", Role::Read),
     ("GET /v1/events", Role::Read),
 ];
 
