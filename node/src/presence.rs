@@ -16,13 +16,17 @@ use tokio_util::sync::CancellationToken;
 use crate::clock;
 use crate::exchange::{Exchange, Standing, Verdict};
 use crate::member::Member;
-use crate::mesh::{Membership, MeshHandle};
+use crate::mesh::{Membership, MeshHandle, Publish};
 use crate::store::Reader;
 
 pub mod heads;
 
 /// How often a node tells of itself.
 const EVERY: Duration = Duration::from_secs(60);
+
+/// How soon it tells again when nobody listened: links take a moment to form after a start, and what a
+/// partner is to remember of this node should not wait a minute.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// How long its word counts.
 const LIFE: Duration = Duration::from_secs(15 * 60);
@@ -124,7 +128,8 @@ fn head(charters: &CharterChain, member: &Member, at: Timestamp) -> Vec<u8> {
     head.sign(charters.community(), &member.signing)
 }
 
-/// Tells of this node, and as a steward of the newest charter, at once and every minute.
+/// Tells of this node, and as a steward of the newest charter, every minute, and at once as soon as
+/// anybody listens.
 pub async fn tell(
     exchange: Exchange,
     store: Reader,
@@ -157,8 +162,9 @@ pub async fn tell(
             expires: at.after(LIFE),
         };
         let frame = Frame::Presence(presence.sign(charters.community(), &member.node));
-        // Nobody listening now is no harm: the next word follows in a minute.
-        drop(mesh.publish(frame.encode()).await);
+        if !matches!(mesh.publish(frame.encode()).await, Ok(Publish::Taken)) {
+            ticks.reset_after(AGAIN);
+        }
         if charters.charter().stewards.contains(&member.profile.handle) {
             let head = head(charters, &member, at);
             drop(mesh.publish(Frame::Head(head).encode()).await);
