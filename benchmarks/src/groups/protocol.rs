@@ -171,25 +171,14 @@ fn sealing(
     );
     let sealed = seal::seal(&packed, &publics, own, &binding, &mut rand::rng())?;
     let (reader, public) = (keys.last().ok_or("no reader")?, own.public());
-    let (enc, wrapped) = wrap(&reader.public())?;
-    let secret = <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(reader.to_bytes().as_slice())?;
+    let bare = Sealed::to(reader)?;
     let ours_and_bare = pair(
         scale,
         || {
             let opened = sealed.open(std::slice::from_ref(reader), &[public], &binding)?;
             opened.map(drop).ok_or_else(|| "it is not sealed to us".into())
         },
-        || {
-            hpke::single_shot_open::<Aead, Kdf, X25519HkdfSha256>(
-                &OpModeR::Base,
-                &secret,
-                &enc,
-                b"benchmark",
-                &wrapped,
-                b"",
-            )?;
-            Ok(())
-        },
+        || bare.open(),
     )?;
     table.add(
         Figure::new(
@@ -201,6 +190,36 @@ fn sealing(
         .beside("an HPKE open", ours_and_bare.1),
     );
     Ok(())
+}
+
+/// A reader's key and what was wrapped for it, to be opened by bare HPKE.
+pub(super) struct Sealed {
+    secret: <X25519HkdfSha256 as Kem>::PrivateKey,
+    wrapped: Wrapped,
+}
+
+impl Sealed {
+    /// Wraps for a reader.
+    pub(super) fn to(reader: &SealingKey) -> Result<Self, Failure> {
+        Ok(Self {
+            secret: <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(reader.to_bytes().as_slice())?,
+            wrapped: wrap(&reader.public())?,
+        })
+    }
+
+    /// Opens once.
+    pub(super) fn open(&self) -> Result<(), Failure> {
+        let (enc, wrapped) = &self.wrapped;
+        hpke::single_shot_open::<Aead, Kdf, X25519HkdfSha256>(
+            &OpModeR::Base,
+            &self.secret,
+            enc,
+            b"benchmark",
+            wrapped,
+            b"",
+        )?;
+        Ok(())
+    }
 }
 
 type Wrapped = (<X25519HkdfSha256 as Kem>::EncappedKey, Vec<u8>);
