@@ -676,3 +676,57 @@ async fn a_chain_at_the_end_of_all_numbers_is_healed_like_any_other() {
             .any(|member| member.handle == *mallory.handle() && member.records == 64)
     );
 }
+
+#[tokio::test]
+async fn a_partner_remembers_how_long_an_audit_log_was_and_shows_that_it_was_cut() {
+    let Scene {
+        mut league,
+        mallory,
+        mesh,
+    } = Scene::set().await;
+    let said = |lines: u64, hash: u8| {
+        let at = now();
+        let presence = presence::Presence {
+            node: mallory.member.node_id(),
+            addresses: Vec::new(),
+            agent: "hansed/0.1.0".to_owned(),
+            charter: mallory.charters.newest().reference(),
+            audit_count: lines,
+            audit_hash: [hash; 32],
+            at,
+            expires: at.after(Duration::from_secs(600)),
+        };
+        Frame::Presence(presence.sign(mallory.community(), &mallory.member.node)).encode()
+    };
+    let heard = async |entry: &Node, lines: u64| {
+        eventually(&format!("{lines} lines are heard of"), async || {
+            let heads = entry.api().audit_heads().await;
+            let of_mallory = heads
+                .nodes
+                .into_iter()
+                .find(|node| node.member == *mallory.handle());
+            of_mallory.filter(|node| node.heard.head.lines == lines)
+        })
+        .await
+    };
+    mesh.gossips(said(40, 1)).await;
+    assert_eq!(heard(league.steward(), 40).await.broken, None);
+    // What was heard outlives the node that heard it.
+    drop(mesh);
+    let node = league.node_mut("port-city");
+    node.stop().await;
+    node.start().await;
+    let mesh = mallory.visits(&[league.steward()]).await;
+    mesh.gossips(said(39, 2)).await;
+    let cut = heard(league.steward(), 39).await.broken.expect("it shows");
+    assert_eq!((cut.was.head.lines, cut.then.head.lines), (40, 39));
+    mesh.gossips(said(39, 3)).await;
+    eventually("a last line that became another shows too", async || {
+        let heads = league.steward().api().audit_heads().await;
+        let broken = heads.nodes.iter().find_map(|node| node.broken);
+        broken.filter(|broken| broken.was.head.lines == 39 && broken.then.head.hash == [3; 32])
+    })
+    .await;
+    let metrics = league.steward().api().metrics_text().await;
+    assert!(metrics.contains("hanse_audits_broken_total 2"), "{metrics}");
+}

@@ -328,7 +328,7 @@ impl Node {
         let Some(charters) = &standing.charters else {
             return Ok(());
         };
-        let (book, membership) = AddressBook::new(&standing);
+        let (book, membership, heard_presence) = AddressBook::new(&standing);
         let (events, heard) = mpsc::channel(EVENTS);
         let settings = MeshSettings {
             listen: self.settings.mesh.listen.clone(),
@@ -354,6 +354,7 @@ impl Node {
         let (arrivals, arrived) = mpsc::channel(NUDGES);
         self.spawn_healer(tasks, &mesh, nudged, arrived, outer);
         self.spawn_presence(tasks, &mesh, &book, outer);
+        self.spawn_heads(tasks, heard_presence, outer)?;
         let receiver = Receiver {
             exchange: self.exchange.clone(),
             store: self.reader.clone(),
@@ -406,6 +407,23 @@ impl Node {
                 Ok(())
             })
         });
+    }
+
+    /// Keeps what other nodes say of their audit logs.
+    fn spawn_heads(
+        &self,
+        tasks: &mut JoinSet<Ended>,
+        heard: mpsc::Receiver<hanse_protocol::presence::Presence>,
+        stop: &CancellationToken,
+    ) -> Result<(), DaemonError> {
+        let heads = presence::heads::Heads::load(&self.reader)?;
+        let (exchange, metrics) = (self.exchange.clone(), Arc::clone(&self.metrics));
+        let stop = stop.child_token();
+        tasks.spawn(async move {
+            presence::heads::keep(exchange, heads, metrics, heard, stop).await;
+            ("audit heads", Ok(()))
+        });
+        Ok(())
     }
 
     /// Tells of this node, and rewrites the address book whenever the charter changes.

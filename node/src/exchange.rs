@@ -16,9 +16,11 @@ use hanse_protocol::local;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::heads::{self, Freeze};
+use crate::member::Member;
 use crate::store::StoreError;
 use crate::store::entry::{Origin, Position};
 
+mod ahead;
 mod batch;
 mod derive;
 mod held;
@@ -202,7 +204,7 @@ enum Command {
     },
     Records {
         courier: NodeId,
-        records: Vec<Carried>,
+        records: Vec<ahead::Looked>,
         origin: Origin,
         reply: Reply<Healed>,
     },
@@ -263,6 +265,7 @@ pub struct Exchange {
     position: watch::Receiver<Position>,
     held: held::Shared,
     heads: heads::Shared,
+    member: Arc<Member>,
 }
 
 impl Exchange {
@@ -423,6 +426,9 @@ impl Exchange {
         records: Vec<Carried>,
         origin: Origin,
     ) -> Result<Healed, ExchangeError> {
+        let charters = self.standing().charters.clone();
+        let charters = charters.ok_or(ExchangeError::NoCommunity)?;
+        let records = ahead::look(records, charters, Arc::clone(&self.member)).await?;
         self.ask(|reply| Command::Records {
             courier,
             records,

@@ -43,6 +43,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+pub use gossip::bare as gossip_settings;
 pub use handle::{MeshHandle, MeshStream, Ticket};
 pub use names::{peer_id_text, socket_address};
 

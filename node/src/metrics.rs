@@ -39,6 +39,7 @@ pub struct Metrics {
     frames: Family<OutcomeLabel, Counter>,
     frozen: Gauge,
     forked: Gauge,
+    audits_broken: Counter,
 }
 
 impl Metrics {
@@ -55,6 +56,7 @@ impl Metrics {
             frames: Family::default(),
             frozen: Gauge::default(),
             forked: Gauge::default(),
+            audits_broken: Counter::default(),
         };
         let registry = registry.sub_registry_with_prefix("hanse");
         registry.register(
@@ -107,6 +109,11 @@ impl Metrics {
             "1 while a second charter stands beside the one in force",
             metrics.forked.clone(),
         );
+        registry.register(
+            "audits_broken",
+            "Times a partner's audit log was found cut or written anew",
+            metrics.audits_broken.clone(),
+        );
         metrics
     }
 
@@ -145,6 +152,11 @@ impl Metrics {
     /// A body was asked of a peer.
     pub fn body_pulled(&self, outcome: &'static str) {
         self.bodies.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// A partner's audit log was found cut or written anew.
+    pub fn audit_broken(&self) {
+        self.audits_broken.inc();
     }
 
     /// An own frame was handed to the mesh.

@@ -10,17 +10,23 @@ use hanse_protocol::frame::Frame;
 use hanse_protocol::identity::NodeId;
 use hanse_protocol::presence::{Head, Presence, PresenceError};
 use hanse_protocol::timestamp::Timestamp;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::exchange::{Exchange, Standing, Verdict};
 use crate::member::Member;
-use crate::mesh::{Membership, MeshHandle};
+use crate::mesh::{Membership, MeshHandle, Publish};
 use crate::store::Reader;
+
+pub mod heads;
 
 /// How often a node tells of itself.
 const EVERY: Duration = Duration::from_secs(60);
+
+/// How soon it tells again when nobody listened: links take a moment to form after a start, and what a
+/// partner is to remember of this node should not wait a minute.
+const AGAIN: Duration = Duration::from_secs(5);
 
 /// How long its word counts.
 const LIFE: Duration = Duration::from_secs(15 * 60);
@@ -36,18 +42,22 @@ type Heard = (Timestamp, Vec<String>);
 pub struct AddressBook {
     heard: Arc<Mutex<HashMap<NodeId, Heard>>>,
     membership: Arc<watch::Sender<Arc<Membership>>>,
+    audits: mpsc::Sender<Presence>,
 }
 
 impl AddressBook {
-    /// A book with the charter's addresses, and where it tells who is listed.
-    pub fn new(standing: &Standing) -> (Self, watch::Receiver<Arc<Membership>>) {
+    /// A book with the charter's addresses, and where it tells who is listed and what new presences
+    /// say, for [`heads::keep`].
+    pub fn new(standing: &Standing) -> (Self, watch::Receiver<Arc<Membership>>, mpsc::Receiver<Presence>) {
+        let (audits, heard) = mpsc::channel(heads::WAITING);
         let (membership, listed) = watch::channel(Arc::new(Membership::default()));
         let book = Self {
             heard: Arc::default(),
             membership: Arc::new(membership),
+            audits,
         };
         book.rewrite(standing);
-        (book, listed)
+        (book, listed, heard)
     }
 
     /// Writes down who is listed now: called whenever the charter changes.
@@ -94,9 +104,11 @@ impl AddressBook {
                 return Verdict::Ignore;
             }
             let changed = before.is_none_or(|(_, addresses)| *addresses != presence.addresses);
-            heard.insert(presence.node, (presence.at, presence.addresses));
+            heard.insert(presence.node, (presence.at, presence.addresses.clone()));
             changed
         };
+        // One that finds no room is followed by another in a minute.
+        drop(self.audits.try_send(presence));
         if changed {
             self.rewrite(standing);
         }
@@ -116,7 +128,8 @@ fn head(charters: &CharterChain, member: &Member, at: Timestamp) -> Vec<u8> {
     head.sign(charters.community(), member.signing_under(charters.charter()))
 }
 
-/// Tells of this node, and as a steward of the newest charter, at once and every minute.
+/// Tells of this node, and as a steward of the newest charter, every minute, and at once as soon as
+/// anybody listens.
 pub async fn tell(
     exchange: Exchange,
     store: Reader,
@@ -149,8 +162,9 @@ pub async fn tell(
             expires: at.after(LIFE),
         };
         let frame = Frame::Presence(presence.sign(charters.community(), &member.node));
-        // Nobody listening now is no harm: the next word follows in a minute.
-        drop(mesh.publish(frame.encode()).await);
+        if !matches!(mesh.publish(frame.encode()).await, Ok(Publish::Taken)) {
+            ticks.reset_after(AGAIN);
+        }
         if charters.charter().stewards.contains(&member.profile.handle) {
             let head = head(charters, &member, at);
             drop(mesh.publish(Frame::Head(head).encode()).await);

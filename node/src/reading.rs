@@ -19,6 +19,7 @@ use crate::exchange::Exchange;
 use crate::healer::HealedAt;
 use crate::member::Member;
 use crate::mesh::{self, MeshHandle};
+use crate::presence::heads::Heads;
 use crate::receiver::Links;
 use crate::store::entry::{BodyState, Entry, Position};
 use crate::store::{Reader, StoreError, StoredRecord};
@@ -351,6 +352,17 @@ impl Reading {
                 hash: head.hash,
             },
         })
+    }
+
+    /// What other nodes said of their audit logs.
+    ///
+    /// # Errors
+    /// [`ReadingError::Store`].
+    pub fn audit_heads(&self) -> Result<local::HeardAudits, ReadingError> {
+        let Some(charters) = self.exchange.standing().charters.clone() else {
+            return Ok(local::HeardAudits::default());
+        };
+        Ok(Heads::load(&self.store)?.shown(&charters))
     }
 
     /// Health and numbers.

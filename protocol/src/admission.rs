@@ -80,6 +80,28 @@ impl Signed {
         predecessor: Option<Predecessor>,
         arrival: Arrival,
     ) -> Result<Admitted, Refusal> {
+        self.verify(charters)?.admit(charters, predecessor, arrival)
+    }
+
+    /// The part of [`Signed::admit`] that costs time and needs to know of no other record, so that it
+    /// can be done beside the one thread that decides.
+    ///
+    /// # Errors
+    /// The first [`Refusal`] in the order charter, author, signature.
+    pub fn verify(self, charters: &CharterChain) -> Result<Verified, Refusal> {
+        let key = self.key_under(charters)?;
+        if !self.parts.verifies(&record::external(charters.community()), &key) {
+            return Err(Refusal::Signature);
+        }
+        Ok(Verified {
+            signed: self,
+            key,
+            community: *charters.community(),
+        })
+    }
+
+    /// The key that the charter named has for this header.
+    fn key_under(&self, charters: &CharterChain) -> Result<VerifyingKey, Refusal> {
         let named = charters
             .find(&self.header.charter)
             .ok_or(Refusal::UnknownCharter)?;
@@ -87,10 +109,17 @@ impl Signed {
             .charter()
             .member(&self.header.author)
             .ok_or(Refusal::UnknownAuthor)?;
-        let key = self.key_of(author)?;
-        if !self.parts.verifies(&record::external(charters.community()), &key) {
-            return Err(Refusal::Signature);
-        }
+        self.key_of(author)
+    }
+
+    /// What follows once the signature is known to be the key's.
+    fn admit_verified(
+        self,
+        key: VerifyingKey,
+        charters: &CharterChain,
+        predecessor: Option<Predecessor>,
+        arrival: Arrival,
+    ) -> Result<Admitted, Refusal> {
         let newest = charters.charter();
         // The named charter may be the other side of a fork: what only that side admitted waits until
         // the sides are joined.
@@ -184,6 +213,69 @@ pub enum By {
     /// We asked for what we missed, or read it from a file.
     Healing,
 }
+
+/// A header that one key signed. Whether its author may say it, now, is still to be asked.
+#[derive(Clone, Debug)]
+pub struct Verified {
+    signed: Signed,
+    key: VerifyingKey,
+    community: CommunityId,
+}
+
+impl Verified {
+    /// The record's id.
+    pub fn id(&self) -> &RecordId {
+        &self.signed.id
+    }
+
+    /// What the header claims.
+    pub fn claims(&self) -> &Header {
+        &self.signed.header
+    }
+
+    /// As [`Signed::admit`], without verifying a second time. Charters that came since it was verified
+    /// count: if they have another key for it, that one must have signed.
+    ///
+    /// # Errors
+    /// Those of [`Signed::admit`].
+    pub fn admit(
+        self,
+        charters: &CharterChain,
+        predecessor: Option<Predecessor>,
+        arrival: Arrival,
+    ) -> Result<Admitted, Refusal> {
+        let same = self.signed.key_under(charters)? == self.key && self.community == *charters.community();
+        if !same {
+            return self.signed.admit(charters, predecessor, arrival);
+        }
+        self.signed
+            .admit_verified(self.key, charters, predecessor, arrival)
+    }
+
+    /// Opens the body that came along, before it is known whether the header is admitted: what
+    /// [`Whole::open_ahead`] then need not do. `None` if it is not the body the header names.
+    pub fn unseal(&self, body: &[u8], reader: &Reader, charters: &CharterChain) -> Option<Unsealed> {
+        let header = &self.signed.header;
+        let named = body.len() <= limits::BODY && BodyHash::of(body) == header.body_hash;
+        named.then(|| Unsealed {
+            id: self.signed.id,
+            author: author_keys(charters, header),
+            content: unseal(header, body, reader, charters),
+        })
+    }
+}
+
+/// What opening a body gave, ahead of its header's admission.
+#[derive(Clone, Debug)]
+pub struct Unsealed {
+    id: RecordId,
+    /// The author's keys that it was opened against.
+    author: Vec<SealingPublic>,
+    content: Result<Unpacked, Refusal>,
+}
+
+/// Content and whether it was sealed; `None` if it is not ours to read.
+type Unpacked = Option<(Vec<u8>, bool)>;
 
 /// A header whose author may say it: it may travel. Its body is checked apart.
 #[derive(Clone, Debug)]
@@ -310,7 +402,33 @@ impl Whole {
     /// # Errors
     /// A [`Refusal`] that is the author's fault, or deferred.
     pub fn open(self, reader: &Reader, charters: &CharterChain) -> Result<Reading, (Box<Self>, Refusal)> {
-        match self.unseal(reader, charters) {
+        let content = unseal(&self.admitted.header, &self.body, reader, charters);
+        self.opened(content)
+    }
+
+    /// As [`Whole::open`], with what was found ahead, if it is of this very record and the author's
+    /// keys are still those it was opened against.
+    ///
+    /// # Errors
+    /// Those of [`Whole::open`].
+    pub fn open_ahead(
+        self,
+        unsealed: Option<Unsealed>,
+        reader: &Reader,
+        charters: &CharterChain,
+    ) -> Result<Reading, (Box<Self>, Refusal)> {
+        // One id names one body hash, and both bodies have that hash.
+        let header = &self.admitted.header;
+        let fits =
+            |found: &Unsealed| found.id == self.admitted.id && found.author == author_keys(charters, header);
+        match unsealed.filter(fits) {
+            Some(found) => self.opened(found.content),
+            None => self.open(reader, charters),
+        }
+    }
+
+    fn opened(self, content: Result<Unpacked, Refusal>) -> Result<Reading, (Box<Self>, Refusal)> {
+        match content {
             Ok(Some((content, sealed))) => Ok(Reading::Opened(Opened {
                 admitted: self.admitted,
                 body: self.body,
@@ -321,28 +439,33 @@ impl Whole {
             Err(refusal) => Err((Box::new(self), refusal)),
         }
     }
+}
 
-    fn unseal(&self, reader: &Reader, charters: &CharterChain) -> Result<Option<(Vec<u8>, bool)>, Refusal> {
-        let header = &self.admitted.header;
-        if matches!(header.kind, Kind::Unknown(_)) {
-            return Ok(None);
-        }
-        let (packed, sealed) = match Body::decode(&self.body)? {
-            Body::Open(packed) => (packed, false),
-            Body::Sealed(sealed) => {
-                let author = author_keys(charters, header);
-                match sealed.open(&reader.sealing, &author, &binding(charters.community(), header))? {
-                    Some(packed) => (packed, true),
-                    None => return Ok(None),
-                }
-            }
-        };
-        let content = packed.unpack().map_err(|error| match error {
-            CompressError::UnknownDictionary(_) => Refusal::UnknownDictionary,
-            _ => Refusal::BodyMalformed,
-        })?;
-        Ok(Some((content, sealed)))
+/// Opens and unpacks a body, if it is open or sealed to `reader`.
+fn unseal(
+    header: &Header,
+    body: &[u8],
+    reader: &Reader,
+    charters: &CharterChain,
+) -> Result<Unpacked, Refusal> {
+    if matches!(header.kind, Kind::Unknown(_)) {
+        return Ok(None);
     }
+    let (packed, sealed) = match Body::decode(body)? {
+        Body::Open(packed) => (packed, false),
+        Body::Sealed(sealed) => {
+            let author = author_keys(charters, header);
+            match sealed.open(&reader.sealing, &author, &binding(charters.community(), header))? {
+                Some(packed) => (packed, true),
+                None => return Ok(None),
+            }
+        }
+    };
+    let content = packed.unpack().map_err(|error| match error {
+        CompressError::UnknownDictionary(_) => Refusal::UnknownDictionary,
+        _ => Refusal::BodyMalformed,
+    })?;
+    Ok(Some((content, sealed)))
 }
 
 fn author_keys(charters: &CharterChain, header: &Header) -> Vec<SealingPublic> {

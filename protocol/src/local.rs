@@ -447,6 +447,47 @@ pub struct AuditPage {
     pub head: Head,
 }
 
+/// Where an audit log stood, as its node said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeardHead {
+    /// Lines, and hash of the last.
+    #[serde(flatten)]
+    pub head: Head,
+    /// When the node said so, by its own clock.
+    pub at: Timestamp,
+}
+
+/// An audit log that lost lines, or whose last line became another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BrokenAudit {
+    /// Where it stood before.
+    pub was: HeardHead,
+    /// What its node said after.
+    pub then: HeardHead,
+}
+
+/// What another node said of its audit log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeardAudit {
+    /// Whose node it is.
+    pub member: Handle,
+    /// Its libp2p peer id.
+    pub peer_id: String,
+    /// The furthest that was heard of it.
+    pub heard: HeardHead,
+    /// The last time it was found cut or written anew, if ever.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub broken: Option<BrokenAudit>,
+}
+
+/// `GET /v1/audit/heads` (role read): what other nodes said of their audit logs, as this node keeps
+/// it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeardAudits {
+    /// One for each node that was heard.
+    pub nodes: Vec<HeardAudit>,
+}
+
 /// An error (RFC 9457, `application/problem+json`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {

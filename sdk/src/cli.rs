@@ -206,9 +206,9 @@ fn usage(error: &clap::Error, console: &mut Console<'_>) -> u8 {
 
 fn execute(arguments: Arguments, console: &mut Console<'_>) -> Result<Exit, Failure> {
     if let Command::Audit(command) = &arguments.command
-        && let Some(file) = command.offline()
+        && let Some((file, head)) = command.offline()
     {
-        return audit::verify_file(file, console);
+        return audit::verify_file(file, console, head);
     }
     let token = arguments
         .node

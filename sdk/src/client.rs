@@ -314,6 +314,15 @@ impl Client {
         self.send(Method::GET, url, None, LOOK).await
     }
 
+    /// What other nodes said of their audit logs, as this node keeps it.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn audit_heads(&self) -> Result<local::HeardAudits, SdkError> {
+        let url = self.route(&["audit", "heads"]);
+        self.send(Method::GET, url, None, LOOK).await
+    }
+
     fn route(&self, segments: &[&str]) -> Url {
         let mut url = self.api.clone();
         // An http address always takes segments; each is escaped, and one of dots is left out.

@@ -204,6 +204,11 @@ impl Api {
         self.get("/v1/status").await.expect("the status is answered")
     }
 
+    /// What the node heard of the audit logs of others.
+    pub async fn audit_heads(&self) -> local::HeardAudits {
+        self.get("/v1/audit/heads").await.expect("the heads are answered")
+    }
+
     /// The node's request to join.
     pub async fn request(&self) -> local::RequestReply {
         let reply = self.call::<(), _>(Method::POST, "/v1/request", None).await;

@@ -7,7 +7,7 @@ use hanse_protocol::local;
 use serde::Deserialize;
 
 use super::State as Held;
-use super::auth::Admin;
+use super::auth::{Admin, Reader};
 use super::backend::Backend;
 use super::body::read;
 use super::problem::Failure;
@@ -33,4 +33,12 @@ pub(super) async fn page<B: Backend>(
     Ok(Answer(
         read(&shared, move |backend| backend.audit(query.from, limit)).await?,
     ))
+}
+
+/// `GET /v1/audit/heads`.
+pub(super) async fn heads<B: Backend>(
+    State(shared): State<Held<B>>,
+    _: Reader,
+) -> Result<Answer<local::HeardAudits>, Failure> {
+    Ok(Answer(read(&shared, |backend| backend.audit_heads()).await?))
 }

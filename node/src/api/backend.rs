@@ -48,6 +48,7 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
     ) -> Result<local::RecordPage, ReadingError>;
     fn members(&self) -> Result<Option<local::MembersReply>, ReadingError>;
     fn audit(&self, from: u64, limit: usize) -> Result<local::AuditPage, ReadingError>;
+    fn audit_heads(&self) -> Result<local::HeardAudits, ReadingError>;
     fn positions(&self) -> watch::Receiver<Position>;
     fn status(&self) -> impl Future<Output = Result<local::StatusReply, ReadingError>> + Send;
 }
@@ -144,6 +145,10 @@ impl Backend for Node {
 
     fn audit(&self, from: u64, limit: usize) -> Result<local::AuditPage, ReadingError> {
         self.reading.audit(from, limit)
+    }
+
+    fn audit_heads(&self) -> Result<local::HeardAudits, ReadingError> {
+        self.reading.audit_heads()
     }
 
     fn positions(&self) -> watch::Receiver<Position> {

@@ -92,6 +92,7 @@ pub(super) fn table<B: Backend>() -> Vec<Route<B>> {
         Route::new(("post", "/v1/proposals/submit"), administers, "Take in a proposal's signatures", Gives::Json("ProposalReply"), post(charter::submit::<B>)).takes("ProposalFile"),
         Route::new(("post", "/v1/join"), administers, "Join the community of an invite", Gives::Json("CharterReply"), post(community::join::<B>)).takes("JoinRequest"),
         Route::new(("get", "/v1/audit"), administers, "Lines of the audit log", Gives::Json("AuditPage"), get(audit::page::<B>)).query(&[("from", "integer"), ("limit", "integer")]),
+        Route::new(("get", "/v1/audit/heads"), reads, "What other nodes said of their audit logs", Gives::Json("HeardAudits"), get(audit::heads::<B>)),
         Route::new(("get", "/v1/openapi.json"), None, "This document", Gives::Document, get(openapi::openapi::<B>)),
         Route::new(("get", "/healthz"), None, "Whether the daemon answers", Gives::Text("text/plain"), get(health::healthz)),
         Route::new(("get", "/metrics"), None, "Numbers, without members' names", Gives::Text(text), get(health::metrics::<B>)),

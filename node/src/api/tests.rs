@@ -162,6 +162,11 @@ impl Backend for Fake {
         Ok(local::AuditPage::default())
     }
 
+    fn audit_heads(&self) -> Result<local::HeardAudits, ReadingError> {
+        self.note("audit heads".to_owned());
+        Ok(local::HeardAudits::default())
+    }
+
     fn positions(&self) -> watch::Receiver<Position> {
         watch::channel(Position(0)).1
     }
@@ -275,7 +280,7 @@ impl Daemon {
     }
 }
 
-const ROUTES: [(&str, Role); 19] = [
+const ROUTES: [(&str, Role); 20] = [
     ("POST /v1/records", Role::Publish),
     ("GET /v1/records", Role::Read),
     ("GET /v1/records/00", Role::Read),
@@ -294,6 +299,7 @@ const ROUTES: [(&str, Role); 19] = [
     ("POST /v1/proposals/endorse", Role::Admin),
     ("POST /v1/proposals/submit", Role::Admin),
     ("GET /v1/audit", Role::Admin),
+    ("GET /v1/audit/heads", Role::Read),
     ("GET /v1/events", Role::Read),
 ];
 

@@ -23,6 +23,8 @@ pub(super) struct Batch {
     /// Records whose header is in this batch; whether their body is, too.
     records: HashMap<RecordId, bool>,
     bytes: usize,
+    /// Entries that are not worth a commit of their own.
+    notes: usize,
 }
 
 impl Batch {
@@ -39,7 +41,10 @@ impl Batch {
             }
             Entry::Charter(charter) => charter.bytes.len(),
             Entry::Audit(_) => 256,
-            Entry::Note(note) => note.bytes.len(),
+            Entry::Note(note) => {
+                self.notes += 1;
+                note.bytes.len()
+            }
         };
         self.entries.push((entry, facts));
         self.entries.len() - 1
@@ -68,6 +73,12 @@ impl Batch {
 
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.told.is_empty()
+    }
+
+    /// Whether it holds nothing that anybody waits for: notes, which may ride with the next commit. A
+    /// note that comes with a deed has somebody who is answered.
+    pub(super) fn may_wait(&self) -> bool {
+        self.told.is_empty() && self.notes == self.entries.len()
     }
 
     /// Entries so far.

@@ -1,13 +1,16 @@
 //! The journey in: frames, healed records and pulled bodies climb the ladder and join the commit.
 //! Gossip, healing and import have this one door.
 
-use hanse_protocol::admission::{Admitted, Arrival, By, Predecessor, Reading, Signed, Whole, WrongBody};
+use hanse_protocol::admission::{
+    Admitted, Arrival, By, Predecessor, Reading, Signed, Unsealed, Whole, WrongBody,
+};
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::frame::Carried;
 use hanse_protocol::identity::{NodeId, RecordId};
 use hanse_protocol::record::Header;
 use hanse_protocol::refusal::{Fault, Permanence, Refusal};
 
+use super::ahead::{Found, Looked};
 use super::recent::Judged;
 use super::worker::Worker;
 use super::{BodyFate, ExchangeError, Healed, Nudge, Reply, Verdict, VerdictReply};
@@ -37,7 +40,7 @@ impl Worker {
         let mut rejected = false;
         let mut author = None;
         for carried in records {
-            let (fate, signer) = self.arrive(&charters, courier, carried, Origin::Gossip);
+            let (fate, signer) = self.arrive(&charters, courier, (carried, None), Origin::Gossip);
             admitted |= fate == Fate::Admitted;
             rejected |= fate == Fate::Refused { courier: true };
             // A frame is one author's; a mixed one could hide a forgery behind a true record.
@@ -54,7 +57,7 @@ impl Worker {
     pub(super) fn records(
         &mut self,
         courier: NodeId,
-        records: Vec<Carried>,
+        records: Vec<Looked>,
         origin: Origin,
         reply: Reply<Healed>,
     ) {
@@ -62,8 +65,8 @@ impl Worker {
             return drop(reply.send(Err(ExchangeError::NoCommunity)));
         };
         let mut healed = Healed::default();
-        for carried in records {
-            match self.arrive(&charters, courier, carried, origin).0 {
+        for looked in records {
+            match self.arrive(&charters, courier, looked, origin).0 {
                 Fate::Admitted => healed.admitted += 1,
                 Fate::Known => {}
                 Fate::Refused { .. } => healed.refused += 1,
@@ -72,27 +75,40 @@ impl Worker {
         self.batch.answer(reply, move |_| healed);
     }
 
-    /// One record, with or without its body. Says what came of it and who claims to have signed it.
+    /// One record, with or without its body, and with what was found of it ahead. Says what came of it
+    /// and who claims to have signed it.
     fn arrive(
         &mut self,
         charters: &CharterChain,
         courier: NodeId,
-        carried: Carried,
+        (carried, found): Looked,
         origin: Origin,
     ) -> (Fate, Option<hanse_protocol::identity::Handle>) {
         if let Some(judged) = self.recent.find(&carried.header) {
             return (self.seen(judged, carried.body, origin), None);
         }
-        let signed = match Signed::decode(&carried.header, charters.community()) {
-            Ok(signed) => signed,
-            Err(refusal) => return (self.refuse(&refusal, None, courier), None),
+        let (id, claims, admission, unsealed) = match found {
+            Some(Found { verified, unsealed }) => {
+                let (id, claims) = (*verified.id(), verified.claims().clone());
+                let predecessor = self.predecessor(&claims);
+                let admission = verified.admit(charters, predecessor, arrival(origin));
+                (id, claims, admission, unsealed)
+            }
+            None => {
+                let signed = match Signed::decode(&carried.header, charters.community()) {
+                    Ok(signed) => signed,
+                    Err(refusal) => return (self.refuse(&refusal, None, courier), None),
+                };
+                let (id, claims) = (*signed.id(), signed.claims().clone());
+                let predecessor = self.predecessor(&claims);
+                let admission = signed.admit(charters, predecessor, arrival(origin));
+                (id, claims, admission, None)
+            }
         };
-        let id = *signed.id();
-        let claims = signed.claims().clone();
-        let fate = match self.admit_signed(charters, signed, origin) {
+        let fate = match admission {
             Ok(admitted) => {
                 self.recent.remember(&carried.header, Judged::Admitted(id));
-                self.admitted(charters, admitted, carried.body, courier, origin)
+                self.admitted(charters, admitted, (carried.body, unsealed), courier, origin)
             }
             Err(refusal) => {
                 let fate = self.refuse(&refusal, Some((&id, &claims)), courier);
@@ -111,27 +127,8 @@ impl Worker {
         (fate, Some(claims.author))
     }
 
-    fn admit_signed(
-        &mut self,
-        charters: &CharterChain,
-        signed: Signed,
-        origin: Origin,
-    ) -> Result<Admitted, Refusal> {
-        let by = if origin == Origin::Gossip {
-            By::Gossip
-        } else {
-            By::Healing
-        };
-        let claims = signed.claims();
-        let predecessor = claims.prev.and_then(|prev| self.created_before(claims, &prev));
-        signed.admit(
-            charters,
-            predecessor,
-            Arrival {
-                now: clock::now(),
-                by,
-            },
-        )
+    fn predecessor(&self, claims: &Header) -> Option<Predecessor> {
+        claims.prev.and_then(|prev| self.created_before(claims, &prev))
     }
 
     /// When the record that `claims` follows was created, if it is held.
@@ -173,7 +170,7 @@ impl Worker {
         &mut self,
         charters: &CharterChain,
         admitted: Admitted,
-        body: Option<Vec<u8>>,
+        (body, unsealed): (Option<Vec<u8>>, Option<Unsealed>),
         courier: NodeId,
         origin: Origin,
     ) -> Fate {
@@ -191,7 +188,7 @@ impl Worker {
         };
         self.note_chain(&header, id, courier);
         let (body, state, facts) = match whole {
-            Some(whole) => self.read(charters, whole),
+            Some(whole) => self.read(charters, whole, unsealed),
             None => (None, BodyState::Awaited, derive::header_facts(&header)),
         };
         let awaited = state == BodyState::Awaited;
@@ -234,11 +231,16 @@ impl Worker {
     }
 
     /// Opens a whole record as far as it is ours to read.
-    fn read(&mut self, charters: &CharterChain, whole: Whole) -> (Option<Vec<u8>>, BodyState, RecordFacts) {
+    fn read(
+        &mut self,
+        charters: &CharterChain,
+        whole: Whole,
+        unsealed: Option<Unsealed>,
+    ) -> (Option<Vec<u8>>, BodyState, RecordFacts) {
         let header = whole.admitted().header().clone();
         let id = *whole.admitted().id();
         let plain = derive::header_facts(&header);
-        match whole.open(&self.member.reader, charters) {
+        match whole.open_ahead(unsealed, &self.member.reader, charters) {
             Ok(Reading::Opaque(whole)) => (Some(batch::parts(whole).2), BodyState::Opaque, plain),
             Ok(Reading::Opened(opened)) => {
                 let sound = opened.sound().map(|sound| derive::facts(&header, &sound));
@@ -301,7 +303,7 @@ impl Worker {
                 return BodyFate::Wrong;
             }
         };
-        let (body, state, facts) = self.read(&charters, whole);
+        let (body, state, facts) = self.read(&charters, whole, None);
         let author = facts.author.clone();
         let entry = BodyEntry {
             community: stored.community,
@@ -338,5 +340,18 @@ impl Worker {
         Fate::Refused {
             courier: courier_fault,
         }
+    }
+}
+
+/// A record that arrives now.
+fn arrival(origin: Origin) -> Arrival {
+    let by = if origin == Origin::Gossip {
+        By::Gossip
+    } else {
+        By::Healing
+    };
+    Arrival {
+        now: clock::now(),
+        by,
     }
 }

@@ -158,8 +158,8 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         position,
     };
     worker.load()?;
-    let held = worker.held.clone();
-    let heads = worker.heads.clone();
+    let (held, heads) = (worker.held.clone(), worker.heads.clone());
+    let member = Arc::clone(&worker.member);
     let thread = std::thread::Builder::new()
         .name("exchange".to_owned())
         .spawn(move || worker.run(&clockwork, work));
@@ -171,6 +171,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
             position: positions,
             held,
             heads,
+            member,
         },
         thread,
     ))
@@ -247,21 +248,22 @@ impl Worker {
                     self.handle(command);
                     self.drain(&mut work);
                     self.look_at_freeze();
-                    self.commit()?;
+                    // A cursor that moves on with every record would double the syncs.
+                    if !self.batch.may_wait() || self.batch.len() >= COMMIT_ENTRIES {
+                        self.commit()?;
+                    }
                 }
                 Ok(None) => break,
                 Err(_) => {
                     self.look_for_room();
                     self.look_at_freeze();
-                    if self.batch.is_empty() {
-                        self.maintain()?;
-                    } else {
-                        self.commit()?;
-                    }
+                    self.commit()?;
+                    self.maintain()?;
                 }
             }
         }
-        self.store.checkpoint().map_err(Arc::new)
+        self.commit()?;
+        self.store.settle().map_err(Arc::new)
     }
 
     /// Takes what else is ready, up to the size of a commit.

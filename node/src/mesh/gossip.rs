@@ -111,6 +111,17 @@ pub(super) fn gossip(
     Ok(gossip)
 }
 
+/// The topic of a community and the settings of an ordinary member's gossipsub, bare: for
+/// benchmarks, which measure a mesh of the same settings beside ours.
+///
+/// # Errors
+/// [`MeshError::Gossip`] if the settings do not fit each other, which tests hold.
+pub fn bare(community: &CommunityId) -> Result<(IdentTopic, Config), MeshError> {
+    let topic = topic(community);
+    let config = config(&topic, false)?;
+    Ok((topic, config))
+}
+
 fn config(topic: &IdentTopic, hub: bool) -> Result<Config, MeshError> {
     let degree = if hub { Degree::HUB } else { Degree::LEAF };
     let hash = topic.hash();

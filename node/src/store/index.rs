@@ -175,6 +175,15 @@ pub trait Index: Send + Sync {
     /// Those of the engine.
     fn checkpoint(&self) -> Result<(), IndexError>;
 
+    /// A checkpoint before the engine is closed in order, after which the next opening has as little to
+    /// make good as the engine can manage.
+    ///
+    /// # Errors
+    /// Those of the engine.
+    fn settle(&self) -> Result<(), IndexError> {
+        self.checkpoint()
+    }
+
     /// The value of a key.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use hanse_protocol::audit::{AuditLine, Chain, Head};
-use hanse_protocol::local::PAGE;
+use hanse_protocol::local::{HeardAudit, PAGE};
 use serde::Serialize;
 
 use super::failure::Failure;
@@ -23,6 +23,7 @@ pub(super) enum Audit {
     Show(Show),
     Export(Export),
     Verify(Verify),
+    Heads(Heads),
 }
 
 /// Show lines of the audit log
@@ -57,7 +58,7 @@ pub(super) struct Export {
 ///
 /// Checks an exported file without asking any node, or else what the node has now. Every hash is
 /// computed anew here. A log whose end was cut off, or that was written anew as a whole, holds in
-/// itself: compare the last line and hash with those noted before.
+/// itself: compare it with what a partner's node heard of it (`hanse audit heads` there), by --head.
 ///
 /// With --json: {"holds","lines","hash","broken"}: how many lines hold, the hash of the last of
 /// them, and {"line","reason"} of the first that does not, or null. The exit code is 4 then.
@@ -65,11 +66,49 @@ pub(super) struct Export {
 #[command(after_long_help = "Examples:
   hanse audit export audit-november.ndjson
   hanse audit verify audit-november.ndjson
+  hanse audit verify --head 1207:9f86d081884c7d65…
+      also that line 1207 has the hash that a partner was told
   hanse audit verify --json")]
 pub(super) struct Verify {
     /// An exported file; what the node has if it is left out
     file: Option<PathBuf>,
+    /// A line's number and its hash, or how that begins (8 digits at least), as a partner kept them
+    #[arg(long, value_name = "LINE:HASH", value_parser = witnessed)]
+    head: Option<Witnessed>,
 }
+
+/// What somebody else knows of the log.
+#[derive(Clone)]
+pub(super) struct Witnessed {
+    line: u64,
+    hash: String,
+}
+
+fn witnessed(text: &str) -> Result<Witnessed, String> {
+    let (line, hash) = text.split_once(':').ok_or("LINE:HASH is wanted")?;
+    let line = line.parse().map_err(|_| format!("`{line}` is no number"))?;
+    let hash = hash.to_ascii_lowercase();
+    let whole = (8..=64).contains(&hash.len()) && hash.bytes().all(|byte| byte.is_ascii_hexdigit());
+    match whole {
+        true => Ok(Witnessed { line, hash }),
+        false => Err(format!("`{hash}` is no hash: 8 to 64 hexadecimal digits")),
+    }
+}
+
+/// Show what this node heard of the audit logs of others
+///
+/// Every node tells its partners where its audit log stands, and they keep the furthest they heard: a
+/// log that was cut or written anew shows here. Read LINES and HASH to who looks after that node, for
+/// `hanse audit verify --head LINES:HASH`.
+///
+/// With --json: {"nodes":[{"member","peer_id","heard":{"lines","hash","at"},"broken":{"was","then"}}]};
+/// `broken` is absent where nothing was found, `was` and `then` are like `heard`. The exit code is 4 if
+/// any is broken.
+#[derive(Args)]
+#[command(after_long_help = "Examples:
+  hanse audit heads
+  hanse audit heads --json")]
+pub(super) struct Heads {}
 
 /// What --json prints of an export.
 #[derive(Serialize)]
@@ -96,11 +135,11 @@ struct BrokenLine {
 }
 
 impl Audit {
-    /// Whether this needs no node.
-    pub(super) fn offline(&self) -> Option<&Path> {
+    /// What needs no node: a file to check, and what somebody else knows of the log.
+    pub(super) fn offline(&self) -> Option<(&Path, Option<Witnessed>)> {
         match self {
-            Self::Verify(Verify { file }) => file.as_deref(),
-            Self::Show(_) | Self::Export(_) => None,
+            Self::Verify(Verify { file, head }) => file.as_deref().map(|file| (file, head.clone())),
+            Self::Show(_) | Self::Export(_) | Self::Heads(_) => None,
         }
     }
 
@@ -108,9 +147,54 @@ impl Audit {
         match self {
             Self::Show(command) => command.run(client, console).await,
             Self::Export(command) => command.run(client, console).await,
-            Self::Verify(_) => verify_node(client, console).await,
+            Self::Verify(command) => verify_node(client, console, command.head).await,
+            Self::Heads(command) => command.run(client, console).await,
         }
     }
+}
+
+impl Heads {
+    async fn run(self, client: &Client, console: &mut Console<'_>) -> Result<Exit, Failure> {
+        let heads = client.audit_heads().await?;
+        if console.json {
+            console.document(&heads)?;
+        } else {
+            let rows: Vec<[String; 5]> = heads.nodes.iter().map(heard).collect();
+            console.say(&table(["MEMBER", "LINES", "HASH", "AT", "FOUND"], &rows))?;
+        }
+        Ok(if heads.nodes.iter().any(|node| node.broken.is_some()) {
+            Exit::Refused
+        } else if heads.nodes.is_empty() {
+            Exit::Nothing
+        } else {
+            Exit::Done
+        })
+    }
+}
+
+fn heard(node: &HeardAudit) -> [String; 5] {
+    let HeardAudit {
+        member,
+        heard,
+        broken,
+        ..
+    } = node;
+    let found = broken.map_or_else(String::new, |broken| {
+        let (was, then) = (broken.was.head.lines, broken.then.head.lines);
+        let how = if then < was {
+            "CUT OR RESTORED"
+        } else {
+            "WRITTEN ANEW"
+        };
+        format!("{how}: {was} lines, then {then}, at {}", broken.then.at)
+    });
+    [
+        member.to_string(),
+        heard.head.lines.to_string(),
+        hexadecimal(&heard.head.hash),
+        heard.at.to_string(),
+        found,
+    ]
 }
 
 impl Show {
@@ -212,7 +296,11 @@ async fn each_page(
 }
 
 /// Checks an exported file.
-pub(super) fn verify_file(path: &Path, console: &mut Console<'_>) -> Result<Exit, Failure> {
+pub(super) fn verify_file(
+    path: &Path,
+    console: &mut Console<'_>,
+    head: Option<Witnessed>,
+) -> Result<Exit, Failure> {
     let unreadable = |error: std::io::Error| {
         Failure::new(
             Exit::Usage,
@@ -221,6 +309,7 @@ pub(super) fn verify_file(path: &Path, console: &mut Console<'_>) -> Result<Exit
     };
     let mut reader = BufReader::new(File::open(path).map_err(unreadable)?);
     let mut chain = Chain::new();
+    let mut witness = Witness(head);
     let mut text = Vec::new();
     for number in 1.. {
         text.clear();
@@ -232,25 +321,63 @@ pub(super) fn verify_file(path: &Path, console: &mut Console<'_>) -> Result<Exit
             break;
         }
         let followed = match serde_json::from_slice::<AuditLine>(&text) {
-            Ok(line) => chain.follow(&line).map_err(|why| why.to_string()),
+            Ok(line) => chain
+                .follow(&line)
+                .map_err(|why| why.to_string())
+                .and_then(|()| witness.saw(&line)),
             Err(_) => Err("it is no line of an audit log".to_owned()),
         };
         if let Err(reason) = followed {
             return verdict(console, chain, Some(BrokenLine { line: number, reason }));
         }
     }
-    verdict(console, chain, None)
+    verdict(console, chain, witness.end())
 }
 
-async fn verify_node(client: &Client, console: &mut Console<'_>) -> Result<Exit, Failure> {
+/// Holds what somebody else knows of the log against its lines.
+struct Witness(Option<Witnessed>);
+
+impl Witness {
+    fn saw(&mut self, line: &AuditLine) -> Result<(), String> {
+        let Some(witnessed) = self.0.take_if(|witnessed| witnessed.line == line.entry.seq) else {
+            return Ok(());
+        };
+        let hash = hexadecimal(&line.hash);
+        match hash.starts_with(&witnessed.hash) {
+            true => Ok(()),
+            false => Err(format!(
+                "its hash is {hash}, and was {} for others",
+                witnessed.hash
+            )),
+        }
+    }
+
+    fn end(self) -> Option<BrokenLine> {
+        self.0
+            .filter(|witnessed| witnessed.line > 0)
+            .map(|witnessed| BrokenLine {
+                line: witnessed.line,
+                reason: "it is missing, and was there for others".to_owned(),
+            })
+    }
+}
+
+async fn verify_node(
+    client: &Client,
+    console: &mut Console<'_>,
+    head: Option<Witnessed>,
+) -> Result<Exit, Failure> {
     let mut chain = Chain::new();
+    let mut witness = Witness(head);
     let mut broken = None;
     let head = client.audit(u64::MAX, 1).await?.head;
     each_page(client, |line| {
         if broken.is_none() {
-            broken = chain.follow(line).err().map(|why| BrokenLine {
+            let held = chain.follow(line).map_err(|why| why.to_string());
+            let held = held.and_then(|()| witness.saw(line));
+            broken = held.err().map(|reason| BrokenLine {
                 line: line.entry.seq,
-                reason: why.to_string(),
+                reason,
             });
         }
         Ok(())
@@ -264,7 +391,7 @@ async fn verify_node(client: &Client, console: &mut Console<'_>) -> Result<Exit,
             reason: "it is missing".to_owned(),
         });
     }
-    verdict(console, chain, broken)
+    verdict(console, chain, broken.or_else(|| witness.end()))
 }
 
 fn verdict(console: &mut Console<'_>, chain: Chain, broken: Option<BrokenLine>) -> Result<Exit, Failure> {

@@ -475,6 +475,20 @@ fn an_exported_audit_log_is_checked_without_a_node_and_names_the_line_that_was_c
     // Neither a node nor a token is needed.
     let verify = |path: &str| run_bare(["hanse", "audit", "verify", path, "--json"], "", false);
     assert_eq!(verify(&path).exit, 0);
+    // What a partner heard of the log is held against it.
+    let against = |head: &str| {
+        let told = run_bare(
+            ["hanse", "audit", "verify", &path, "--head", head, "--json"],
+            "",
+            false,
+        );
+        (told.exit, told.json()["broken"]["line"].clone())
+    };
+    let last = exported.json()["hash"].as_str().unwrap().to_owned();
+    assert_eq!(against(&format!("3:{last}")).0, 0);
+    assert_eq!(against(&format!("3:{}", &last[..8])).0, 0);
+    assert_eq!(against("3:00000000"), (4, 3.into()));
+    assert_eq!(against("4:00000000"), (4, 4.into()));
     let text = std::fs::read_to_string(&path).unwrap();
     let second = text.lines().nth(1).unwrap();
     let forged = [

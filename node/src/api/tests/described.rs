@@ -74,6 +74,10 @@ fn the_schemas_have_the_fields_that_are_written() {
         head: Head::default(),
         ..Default::default()
     };
+    let head = json!({"lines": 1, "hash": hash, "at": at});
+    let heads = json!({"nodes": [{"member": "acme", "peer_id": "12D3", "heard": head,
+        "broken": {"was": head, "then": head}}]});
+    let heads: local::HeardAudits = serde_json::from_value(heads).unwrap();
     let publish = json!({"objects": [{}], "to": ["acme"], "tlp": "red", "expires": at});
     let publish: local::PublishRequest = serde_json::from_value(publish).unwrap();
     let written = [
@@ -85,6 +89,7 @@ fn the_schemas_have_the_fields_that_are_written() {
             }),
         ),
         ("AuditPage", json!(audit)),
+        ("HeardAudits", json!(heads)),
         ("PublishRequest", json!(publish)),
         ("CharterReply", json!(Fake::charter())),
         ("SearchReply", json!(local::SearchReply::default())),

@@ -95,6 +95,10 @@ async fn alone(folder: &Path) -> Alone {
 
 impl Alone {
     async fn publish(&self, number: usize) -> u64 {
+        self.publish_as(number, Tlp::Green).await
+    }
+
+    async fn publish_as(&self, number: usize, tlp: Tlp) -> u64 {
         let object = format!(
             "{{\"type\":\"malware\",\r\n \"spec_version\":\"2.1\",\"id\":\"malware--00000000-0000-4000-8000-{number:012}\",\
              \"created\":\"2026-01-01T00:00:00Z\",\"modified\":\"2026-01-01T00:00:00Z\",\
@@ -103,7 +107,7 @@ impl Alone {
         let request = local::PublishRequest {
             objects: vec![RawValue::from_string(object).unwrap()],
             to: None,
-            tlp: Some(Tlp::Green),
+            tlp: Some(tlp),
             expires: None,
         };
         let by = Actor("test".to_owned());
@@ -250,21 +254,21 @@ async fn events_show_no_object_above_the_ceiling_and_end_with_the_token() {
         .found(Actor("test".to_owned()), found)
         .await
         .unwrap();
-    node.publish(1).await;
-    let objects = async |token: &str| {
+    let green = node.publish_as(1, Tlp::Green).await;
+    let clear = node.publish_as(2, Tlp::Clear).await;
+    let first = async |token: &str| {
         let mut followed = node.follow(folder, token, "?after=0&objects=true", "").await;
-        let (_, _, data) = followed.event().await.unwrap();
+        let (position, _, data) = followed.event().await.unwrap();
         let record: local::RecordView = serde_json::from_str(&data).unwrap();
-        record.objects.unwrap()
+        (position, record.objects.unwrap())
     };
-    assert_eq!(objects("screen").await.len(), 0);
-    let shown = objects("siem").await;
-    assert!(
-        shown[0]
-            .object
-            .get()
-            .starts_with("{\"type\":\"malware\",\n \"spec")
-    );
+    let (position, shown) = first("siem").await;
+    assert_eq!((position, shown.len()), (green, 1));
+    let text = shown[0].object.get();
+    assert!(text.starts_with("{\"type\":\"malware\",\n \"spec"));
+    // Who may see CLEAR only is not even told that there is something GREEN.
+    let (position, shown) = first("screen").await;
+    assert_eq!((position, shown.len()), (clear, 1));
 
     let mut past = node.follow(folder, "siem", "?after=1000", "").await;
     assert!(past.until("urn:hanse:problem:invalid").await.is_some());

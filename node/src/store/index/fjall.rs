@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::Path;
+use std::time::Duration;
 
 use fjall::{Database, KeyspaceCreateOptions, PersistMode, Readable};
 
@@ -18,6 +19,9 @@ const MEMTABLE: u64 = 4 << 20;
 const CACHE: u64 = 32 << 20;
 /// Threads that flush and compact.
 const WORKERS: usize = 2;
+/// How long closing waits for memtables to be written, in looks of [`LOOK`]: some 5 s.
+const LOOKS: usize = 1_000;
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A fjall database with a keyspace for each of ours.
 pub(crate) struct FjallIndex {
@@ -64,6 +68,23 @@ impl Index for FjallIndex {
 
     fn checkpoint(&self) -> Result<(), IndexError> {
         Ok(self.database.persist(PersistMode::SyncAll)?)
+    }
+
+    /// What lies in memtables would be played from the journals into them again at the next opening,
+    /// which takes seconds where they are full; written as tables, it is skipped.
+    fn settle(&self) -> Result<(), IndexError> {
+        self.checkpoint()?;
+        for keyspace in self.keyspaces.values() {
+            keyspace.rotate_memtable()?;
+        }
+        // Nothing depends on it: a flush that takes longer, or fails, leaves the journals as they are.
+        for _ in 0..LOOKS {
+            if self.database.outstanding_flushes() == 0 {
+                break;
+            }
+            std::thread::sleep(LOOK);
+        }
+        Ok(())
     }
 
     fn get(&self, keyspace: Keyspace, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError> {
