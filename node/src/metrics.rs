@@ -6,6 +6,7 @@ use std::time::Duration;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::Registry;
 
@@ -36,6 +37,10 @@ pub struct Metrics {
     heals: Family<OutcomeLabel, Counter>,
     bodies: Family<OutcomeLabel, Counter>,
     frames: Family<OutcomeLabel, Counter>,
+    shed: Counter,
+    unread: Counter,
+    hung_up: Counter,
+    astray: Gauge,
 }
 
 impl Metrics {
@@ -50,6 +55,10 @@ impl Metrics {
             heals: Family::default(),
             bodies: Family::default(),
             frames: Family::default(),
+            shed: Counter::default(),
+            unread: Counter::default(),
+            hung_up: Counter::default(),
+            astray: Gauge::default(),
         };
         let registry = registry.sub_registry_with_prefix("hanse");
         registry.register(
@@ -92,6 +101,26 @@ impl Metrics {
             "Own gossip frames, by outcome",
             metrics.frames.clone(),
         );
+        registry.register(
+            "bodies_shed",
+            "Bodies sealed for others that were given up for room",
+            metrics.shed.clone(),
+        );
+        registry.register(
+            "frames_unread",
+            "Frames put away unread: their courier sent too much that was nothing new, or has too many waiting",
+            metrics.unread.clone(),
+        );
+        registry.register(
+            "couriers_hung_up",
+            "Links closed since the other end went on sending what was nothing new",
+            metrics.hung_up.clone(),
+        );
+        registry.register(
+            "clock_astray_seconds",
+            "How far this node's clock is behind those of the other members, seconds; 0 while within the bound",
+            metrics.astray.clone(),
+        );
         metrics
     }
 
@@ -130,6 +159,26 @@ impl Metrics {
     /// A body was asked of a peer.
     pub fn body_pulled(&self, outcome: &'static str) {
         self.bodies.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// A body sealed for others was given up.
+    pub fn shed(&self) {
+        self.shed.inc();
+    }
+
+    /// A frame was put away unread.
+    pub fn frame_unread(&self) {
+        self.unread.inc();
+    }
+
+    /// A courier's link was closed.
+    pub fn courier_hung_up(&self) {
+        self.hung_up.inc();
+    }
+
+    /// How far our clock is behind the others', seconds.
+    pub fn clock_astray(&self, seconds: i64) {
+        self.astray.set(seconds);
     }
 
     /// An own frame was handed to the mesh.

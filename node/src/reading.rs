@@ -477,6 +477,7 @@ fn readable(state: BodyState) -> Readable {
         BodyState::Opaque => Readable::Opaque,
         BodyState::Unsound => Readable::Unsound,
         BodyState::Gone => Readable::Gone,
+        BodyState::Shed => Readable::Shed,
     }
 }
 

@@ -156,6 +156,9 @@ pub enum Readable {
     Unsound,
     /// The body was taken back or has expired.
     Gone,
+    /// The header is here; the body is not held: its author was over its budget, or it was sealed to
+    /// others and given up for room.
+    Shed,
 }
 
 /// A record as this node holds it: `GET /v1/records/{id}`, one line of `GET /v1/records`, and the

@@ -2,6 +2,7 @@
 
 mod gating;
 mod gossiping;
+mod leaves;
 mod linking;
 
 use std::collections::HashMap;
@@ -18,7 +19,8 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::{
-    Membership, MeshError, MeshEvent, MeshHandle, MeshSettings, Publish, Ticket, Verdict, names, start,
+    Membership, MeshError, MeshEvent, MeshHandle, MeshSettings, Profile, Publish, Ticket, Verdict, names,
+    start,
 };
 
 const COMMUNITY: CommunityId = CommunityId([0x48; 32]);
