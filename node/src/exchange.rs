@@ -254,6 +254,7 @@ pub struct Exchange {
     position: watch::Receiver<Position>,
     held: held::Shared,
     overdrafts: budget::Overdrafts,
+    clocks: clocks::Clocks,
 }
 
 impl Exchange {
@@ -428,6 +429,11 @@ impl Exchange {
     /// see. At most a few hundred, the newest days.
     pub fn overdrafts(&self) -> Vec<(Handle, Timestamp, Overdrawn)> {
         self.overdrafts.now()
+    }
+
+    /// Whether our clock is too far from the others', for which nothing is published.
+    pub fn clock_astray(&self) -> Option<clocks::Astray> {
+        self.clocks.astray(crate::clock::now(), std::time::Instant::now())
     }
 
     /// Of a run a peer holds, what we lack and have not turned away lately.

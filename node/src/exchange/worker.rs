@@ -165,6 +165,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
     worker.load()?;
     let held = worker.held.clone();
     let overdrafts = worker.ledger.overdrafts();
+    let clocks = worker.clocks.clone();
     let thread = std::thread::Builder::new()
         .name("exchange".to_owned())
         .spawn(move || worker.run(&clockwork, work));
@@ -176,6 +177,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
             position: positions,
             held,
             overdrafts,
+            clocks,
         },
         thread,
     ))
