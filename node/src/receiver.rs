@@ -35,6 +35,9 @@ const AT_EXCHANGE: usize = 64;
 /// What a courier pays for a word that is not a record and told nothing: a signature checked.
 const WORD: Idle = Idle(8);
 
+/// What a courier pays for a charter: it bears the signatures of several stewards.
+const CHARTER: Idle = Idle(64);
+
 /// Charter calls and frames that are looked at at once.
 const CALLS: usize = 16;
 
@@ -191,7 +194,11 @@ impl Receiver {
                     self.put_away(ticket);
                 }
             }
-            Ok(Frame::Charter(charter)) => self.charter(ticket, charter, &desk.calls),
+            Ok(Frame::Charter(charter)) => {
+                // Seldom and dear: paid for whatever comes of it.
+                desk.tabs.charge(&courier, CHARTER, Instant::now());
+                self.charter(ticket, charter, &desk.calls);
+            }
             Ok(Frame::Presence(presence)) => {
                 let standing = self.exchange.standing();
                 let verdict = standing.charters.as_ref().map_or(Verdict::Ignore, |charters| {

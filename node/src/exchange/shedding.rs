@@ -182,6 +182,10 @@ impl Worker {
                 if looked_at >= LOOKED_AT {
                     return;
                 }
+                // What came with this very commit cannot be looked up before it is made.
+                if self.opaque.changed.contains(&author) {
+                    return;
+                }
                 self.opaque.forget(&author);
                 continue;
             }
