@@ -343,6 +343,7 @@ impl Node {
                 MeshProfile::Hub => mesh::Profile::Hub,
                 MeshProfile::Leaf => mesh::Profile::Leaf,
             },
+            quic: self.settings.mesh.quic,
             ..MeshSettings::default()
         };
         let seed: Zeroizing<[u8; 32]> = self.member.node.seed();

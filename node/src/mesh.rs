@@ -13,7 +13,7 @@
 //! - `gossip`: how gossipsub is set up
 //! - `silence`, `slow`: links that are made anew or closed though their connections stand
 //! - `charter`: the one call open to strangers
-//! - `transport`, `cut`: TCP, Noise, Yamux, and a way out. `meters`, `bucket`: what is counted; paces
+//! - `transport`, `cut`: TCP, Noise, Yamux, and a way out; QUIC if wanted. `meters`, `bucket`: what is counted; paces
 //! - `engine`: the task that owns the swarm. `handle`: how the rest of the node speaks to it
 
 mod bucket;
@@ -69,6 +69,9 @@ pub struct MeshSettings {
     pub listen: Vec<String>,
     /// What part it takes. A leaf listens nowhere, whatever `listen` says.
     pub profile: Profile,
+    /// Whether QUIC addresses (`/ip4/0.0.0.0/udp/4460/quic-v1`) are listened on and dialled as well.
+    /// Without the feature `quic` they never are.
+    pub quic: bool,
     /// How long the connection of an unlisted peer may stay.
     pub stranger_timeout: Duration,
     /// How long a gossip neighbour may say nothing before its link is made anew: three times what
@@ -84,6 +87,7 @@ impl Default for MeshSettings {
         Self {
             listen: Vec::new(),
             profile: Profile::Peer,
+            quic: false,
             stranger_timeout: Duration::from_secs(10),
             silence: Duration::from_secs(180),
             #[cfg(test)]

@@ -76,6 +76,8 @@ pub struct Mesh {
     pub external: Vec<String>,
     /// What part it takes in carrying gossip.
     pub profile: MeshProfile,
+    /// Whether it speaks QUIC beside TCP.
+    pub quic: bool,
 }
 
 /// What part a node takes in carrying gossip.

@@ -157,6 +157,7 @@ impl Engine {
         let gossip = gossip::gossip(community, settings, registry)?;
         let switches = Switches::default();
         let transport = transport::transport(&keys, community, &meters, switches.clone())?;
+        let transport = transport::with_quic(transport, &keys, settings.quic);
         let protocols = setup::protocols(settings, own, gossip, streams, &meters, switches);
         let config = libp2p::swarm::Config::with_tokio_executor()
             .with_idle_connection_timeout(IDLE)

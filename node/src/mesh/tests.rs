@@ -1,9 +1,12 @@
 //! Stories of the mesh over real TCP on the loopback address: named members, a stranger, a candidate.
 
+mod frozen;
 mod gating;
 mod gossiping;
 mod leaves;
 mod linking;
+#[cfg(feature = "quic")]
+mod quic;
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -54,6 +54,7 @@ struct WrittenMesh {
     listen: Vec<String>,
     external: Vec<String>,
     profile: MeshProfile,
+    quic: bool,
 }
 
 #[derive(Deserialize)]
@@ -155,6 +156,10 @@ impl WrittenMesh {
                 return Err(refused(key, reason));
             }
         }
+        if self.quic && !cfg!(feature = "quic") {
+            let reason = "this program was built without QUIC: the feature `quic` builds it in";
+            return Err(refused("mesh.quic", reason));
+        }
         if self.profile == MeshProfile::Leaf && !self.external.is_empty() {
             let reason = "a leaf cannot be dialled: it has no external addresses";
             return Err(refused("mesh.external", reason));
@@ -169,6 +174,7 @@ impl WrittenMesh {
             listen: self.listen,
             external: self.external,
             profile: self.profile,
+            quic: self.quic,
         })
     }
 }
