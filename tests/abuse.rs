@@ -178,7 +178,9 @@ async fn a_node_whose_clock_is_astray_holds_publishing_and_goes_on_when_it_is_ri
     let astray = eventually("the node notices", async || api.status().await.clock).await;
     assert!(astray.ahead && astray.members == 2 && (3_500..3_700).contains(&astray.seconds));
     let object = address("203.0.113.90", None);
-    let held = api.try_publish(&[object.clone()], &Terms::default()).await;
+    let held = api
+        .try_publish(std::slice::from_ref(&object), &Terms::default())
+        .await;
     let Err(Failure::Problem(problem)) = held else {
         panic!("it was published under a wrong date");
     };
