@@ -77,6 +77,8 @@ pub struct MeshSettings {
     /// How long a gossip neighbour may say nothing before its link is made anew: three times what
     /// passes between two presences, of which each neighbour sends its own.
     pub silence: Duration,
+    /// How long a peer may take nothing of what it is sent before its link is closed.
+    pub patience: Duration,
     /// Largest packet sent and read, bytes, where a story wants a link to fall silent.
     #[cfg(test)]
     pub(crate) transmit: Option<usize>,
@@ -90,6 +92,7 @@ impl Default for MeshSettings {
             quic: false,
             stranger_timeout: Duration::from_secs(10),
             silence: Duration::from_secs(180),
+            patience: Duration::from_secs(30),
             #[cfg(test)]
             transmit: None,
         }

@@ -33,6 +33,8 @@ pub(super) enum AskError {
     Talk(#[from] TalkError),
     #[error("the exchange: {0}")]
     Exchange(#[from] ExchangeError),
+    #[error("the peer closed the stream: it is busy, or gone")]
+    Closed,
     #[error("the peer broke the protocol")]
     Protocol,
     #[error("the peer stands under another charter")]
@@ -44,7 +46,11 @@ pub(super) enum AskError {
 impl AskError {
     /// Whether the peer wasted our time, and may wait for the next conversation.
     pub(super) fn is_waste(&self) -> bool {
-        matches!(self, Self::Protocol | Self::Talk(_)) || self.is_silence()
+        let garbage = matches!(
+            self,
+            Self::Protocol | Self::Talk(TalkError::TooLarge(_) | TalkError::Malformed)
+        );
+        garbage || self.is_silence()
     }
 
     /// Whether the link itself may be dead: the other end took it up and then said nothing.
@@ -72,6 +78,7 @@ impl Healer {
         let theirs = match talk::receive(&mut stream, MESSAGE, &mut patience).await? {
             Some(Answer::Holdings(runs)) => runs,
             Some(Answer::OtherCharter(_)) => return Err(AskError::OtherCharter),
+            None => return Err(AskError::Closed),
             _ => return Err(AskError::Protocol),
         };
         if !grace.is_zero() && theirs.iter().any(|run| !self.exchange.lacking(run).is_empty()) {
@@ -114,6 +121,7 @@ impl Healer {
                     }
                 }
                 Some(Answer::End) => break,
+                None => return Err(AskError::Closed),
                 _ => return Err(AskError::Protocol),
             }
         }
@@ -199,6 +207,7 @@ impl Healer {
         match talk::receive(&mut stream, MESSAGE, &mut patience).await? {
             Some(Answer::Body(body)) => Ok(Some(self.exchange.body(id, body, Origin::Heal).await?)),
             Some(Answer::NotHeld | Answer::Gone) => Ok(None),
+            None => Err(AskError::Closed),
             _ => Err(AskError::Protocol),
         }
     }

@@ -183,7 +183,7 @@ impl Engine {
             dial_at: None,
             resolving: FuturesUnordered::new(),
             pace: Pace::new(Instant::now()),
-            slow: Slow::default(),
+            slow: Slow::new(settings.patience),
             silence: Silence::new(settings.silence),
             look_at: Instant::now(),
             meters,

@@ -8,16 +8,6 @@ use std::time::Duration;
 use libp2p::PeerId;
 use tokio::time::Instant;
 
-/// How long a peer may be slow before its link is closed.
-const PATIENCE: Duration = Duration::from_secs(30);
-
-/// How long a peer's slowness slows down our publishing: beyond that it is no burst that is too much
-/// for it, and the others need not wait.
-const SYMPATHY: Duration = Duration::from_secs(10);
-
-/// How long after a report another counts as the same slowness.
-const LULL: Duration = Duration::from_secs(20);
-
 /// How long it is remembered that a link was closed for slowness; until then its owner slows down
 /// nobody.
 const MEMORY: Duration = Duration::from_secs(10 * 60);
@@ -34,8 +24,12 @@ pub(super) enum Response {
 }
 
 /// Who was reported slow.
-#[derive(Debug, Default)]
-pub(super) struct Slow(HashMap<PeerId, Case>);
+#[derive(Debug)]
+pub(super) struct Slow {
+    /// How long a peer may be slow before its link is closed.
+    patience: Duration,
+    cases: HashMap<PeerId, Case>,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Case {
@@ -45,25 +39,44 @@ struct Case {
 }
 
 impl Slow {
+    pub(super) fn new(patience: Duration) -> Self {
+        Self {
+            patience,
+            cases: HashMap::new(),
+        }
+    }
+
+    /// How long a peer's slowness slows down our publishing: beyond that it is no burst that is too
+    /// much for it, and the others need not wait.
+    fn sympathy(&self) -> Duration {
+        self.patience / 3
+    }
+
+    /// How long after a report another counts as the same slowness.
+    fn lull(&self) -> Duration {
+        self.patience * 2 / 3
+    }
+
     /// A peer was reported slow, which happens once a heartbeat as long as it is.
     pub(super) fn report(&mut self, peer: PeerId, now: Instant) -> Response {
+        let (patience, sympathy, lull) = (self.patience, self.sympathy(), self.lull());
         let lately = |at: Instant, span| now.saturating_duration_since(at) < span;
-        self.0
-            .retain(|_, case| lately(case.last, LULL) || case.hung_up.is_some_and(|at| lately(at, MEMORY)));
-        let case = self.0.entry(peer).or_insert(Case {
+        self.cases
+            .retain(|_, case| lately(case.last, lull) || case.hung_up.is_some_and(|at| lately(at, MEMORY)));
+        let case = self.cases.entry(peer).or_insert(Case {
             since: now,
             last: now,
             hung_up: None,
         });
-        if !lately(case.last, LULL) {
+        if !lately(case.last, lull) {
             case.since = now;
         }
         case.last = now;
-        if !lately(case.since, PATIENCE) {
+        if !lately(case.since, patience) {
             (case.since, case.hung_up) = (now, Some(now));
             return Response::HangUp;
         }
-        if case.hung_up.is_none() && lately(case.since, SYMPATHY) {
+        if case.hung_up.is_none() && lately(case.since, sympathy) {
             Response::SlowDown
         } else {
             Response::Wait
@@ -80,7 +93,7 @@ mod tests {
     #[tokio::test]
     async fn one_that_takes_nothing_slows_us_down_for_ten_seconds_and_is_hung_up_on_after_thirty() {
         let start = Instant::now();
-        let (mut slow, peer) = (Slow::default(), PeerId::random());
+        let (mut slow, peer) = (Slow::new(30 * SECOND), PeerId::random());
         let responses: Vec<_> = (0..45).map(|n| slow.report(peer, start + n * SECOND)).collect();
         assert!(
             responses[..10]
@@ -107,9 +120,9 @@ mod tests {
     #[tokio::test]
     async fn one_that_is_slow_now_and_then_is_never_hung_up_on() {
         let start = Instant::now();
-        let (mut slow, peer) = (Slow::default(), PeerId::random());
+        let (mut slow, peer) = (Slow::new(30 * SECOND), PeerId::random());
         for n in 0..100 {
-            assert_eq!(slow.report(peer, start + n * LULL), Response::SlowDown);
+            assert_eq!(slow.report(peer, start + n * 20 * SECOND), Response::SlowDown);
         }
     }
 }
