@@ -37,7 +37,7 @@ const WAITING: usize = 4_096;
 const GRACE: Duration = Duration::from_secs(2);
 
 /// How long a peer that wasted our time waits for the next conversation, the first time, and at most.
-const SHUNNED: Duration = Duration::from_secs(10);
+const SHUNNED: Duration = Duration::from_secs(2);
 const SHUNNED_AT_MOST: Duration = Duration::from_secs(10 * 60);
 
 /// Peers that wasted our time lately: they took too long, sent what is no answer or nothing but what
@@ -56,7 +56,7 @@ impl Shunned {
     fn add(&self, peer: NodeId) {
         let mut shunned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let times = shunned.get(&peer).map_or(0, |(times, _)| *times);
-        let wait = SHUNNED.saturating_mul(1 << times.min(8)).min(SHUNNED_AT_MOST);
+        let wait = SHUNNED.saturating_mul(1 << times.min(9)).min(SHUNNED_AT_MOST);
         shunned.insert(peer, (times.saturating_add(1), Instant::now() + wait));
     }
 

@@ -143,7 +143,7 @@ async fn a_neighbour_that_takes_nothing_is_hung_up_on_and_keeps_nobody_waiting()
     let slow = "hanse_mesh_connections_closed_total{kind=\"slow\"}";
     let mut number = 0_u64;
     let hung_up = async {
-        while number % 64 != 0 || acme.metric(slow) < 1.0 {
+        while !number.is_multiple_of(64) || acme.metric(slow) < 1.0 {
             let mut frame = vec![0; 4 << 10];
             frame[..8].copy_from_slice(&number.to_be_bytes());
             acme.publishes(frame.clone()).await;
