@@ -173,9 +173,11 @@ async fn an_organisation_is_taken_in_and_shown_out_at_the_terminal() {
         keys(&status),
         [
             "agent",
+            "clock",
             "community",
             "listening",
             "member",
+            "over_budget",
             "peer_id",
             "peers",
             "started",

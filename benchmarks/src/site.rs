@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use hanse_node::clocks::Clocks;
 use hanse_node::exchange::{self, Actor, Deriver, Exchange, Nudge, Parts};
 use hanse_node::keystore::Keystore;
 use hanse_node::member::Member;
@@ -54,6 +55,8 @@ impl Site {
             addresses: Vec::new(),
             metrics: Arc::new(Metrics::new(&mut Registry::default())),
             nudges,
+            clocks: Clocks::default(),
+            opaque_max: u64::MAX,
         };
         // The thread ends when the last handle of the exchange is dropped.
         let (exchange, _) = exchange::start(parts)?;

@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use crate::api;
+use crate::clocks::Clocks;
 use crate::exchange::{self, Deriver, Exchange, Nudge};
-use crate::healer::{HealedAt, Healer};
+use crate::healer::{HealedAt, Healer, Shunned};
 use crate::keystore::{Keystore, KeystoreError, Source, Wrapping};
 use crate::member::{Member, MemberError};
 use crate::mesh::{self, MeshError, MeshHandle, MeshSettings};
@@ -22,7 +23,7 @@ use crate::presence::{self, AddressBook};
 use crate::reading::Reading;
 use crate::receiver::{Links, Receiver};
 use crate::sender::Sender;
-use crate::settings::{Master, Settings, SettingsError};
+use crate::settings::{Master, MeshProfile, Settings, SettingsError};
 use crate::store::{self, Opening, Reader, Rebuilt, Store, StoreError, StoreSettings};
 use crate::tokens::{TokenError, Tokens};
 
@@ -173,6 +174,7 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
     let metrics = Arc::new(Metrics::new(&mut registry));
     let reader = store.reader();
     let (nudges, nudged) = mpsc::channel(NUDGES);
+    let clocks = Clocks::default();
     let parts = exchange::Parts {
         store,
         member: Arc::clone(&member),
@@ -180,6 +182,8 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
         addresses: settings.mesh.dialable(),
         metrics: Arc::clone(&metrics),
         nudges,
+        clocks: clocks.clone(),
+        opaque_max: settings.store.opaque_max,
     };
     let (exchange, thread) = exchange::start(parts)?;
     let node = Node {
@@ -188,6 +192,7 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
         reader,
         exchange,
         metrics,
+        clocks,
         links: Links::default(),
         healed: HealedAt::default(),
     };
@@ -246,6 +251,7 @@ struct Node {
     reader: Reader,
     exchange: Exchange,
     metrics: Arc<Metrics>,
+    clocks: Clocks,
     links: Links,
     healed: HealedAt,
 }
@@ -328,11 +334,16 @@ impl Node {
         let Some(charters) = &standing.charters else {
             return Ok(());
         };
-        let (book, membership, heard_presence) = AddressBook::new(&standing);
+        let (book, membership, heard_presence) = AddressBook::new(&standing, self.clocks.clone());
         let (events, heard) = mpsc::channel(EVENTS);
         let settings = MeshSettings {
             listen: self.settings.mesh.listen.clone(),
-            hub: self.settings.mesh.hub,
+            profile: match self.settings.mesh.profile {
+                MeshProfile::Peer => mesh::Profile::Peer,
+                MeshProfile::Hub => mesh::Profile::Hub,
+                MeshProfile::Leaf => mesh::Profile::Leaf,
+            },
+            quic: self.settings.mesh.quic,
             ..MeshSettings::default()
         };
         let seed: Zeroizing<[u8; 32]> = self.member.node.seed();
@@ -362,6 +373,7 @@ impl Node {
             book,
             links: self.links.clone(),
             arrivals,
+            metrics: Arc::clone(&self.metrics),
         };
         let stop = outer.child_token();
         tasks.spawn(async move {
@@ -399,6 +411,7 @@ impl Node {
             links: self.links.clone(),
             metrics: Arc::clone(&self.metrics),
             healed_at: self.healed.clone(),
+            shunned: Shunned::default(),
         };
         let (every, stop) = (self.settings.healing.every, stop.child_token());
         tasks.spawn(async move {
@@ -440,8 +453,9 @@ impl Node {
             Arc::clone(&self.member),
         );
         let (mesh, addresses, token) = (mesh.clone(), self.settings.mesh.dialable(), stop.child_token());
+        let watch = (self.clocks.clone(), Arc::clone(&self.metrics));
         tasks.spawn(async move {
-            presence::tell(exchange, store, member, mesh, addresses, token).await;
+            presence::tell(exchange, store, member, mesh, addresses, watch, token).await;
             ("presence", Ok(()))
         });
         let (mut standings, book, stop) = (self.exchange.standings(), book.clone(), stop.child_token());

@@ -13,8 +13,10 @@ use hanse_protocol::charter::{CharterChain, CharterHash};
 use hanse_protocol::frame::Carried;
 use hanse_protocol::identity::{Handle, NodeId, RecordId};
 use hanse_protocol::local;
+use hanse_protocol::timestamp::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
+use crate::clocks;
 use crate::heads::{self, Freeze};
 use crate::member::Member;
 use crate::store::StoreError;
@@ -22,16 +24,20 @@ use crate::store::entry::{Origin, Position};
 
 mod ahead;
 mod batch;
+mod budget;
+mod complaints;
 mod derive;
 mod held;
 mod membership;
 mod publish;
 mod receive;
 mod recent;
+mod shedding;
 #[cfg(test)]
 mod tests;
 mod worker;
 
+pub use budget::Overdrawn;
 pub use derive::{BrokenCharters, Deriver};
 pub(crate) use membership::view_of;
 pub use worker::{Parts, StartError, Thread, start};
@@ -105,6 +111,22 @@ pub enum ExchangeError {
     /// More work is waiting than may wait.
     #[error("the node is busy")]
     Busy,
+    /// It would be more than the charter lets one author send a day: nothing was done.
+    #[error(
+        "this would exceed the day's budget: {} of {} records and {} of {} bytes are used, until {renewed}",
+        records.0, records.1, bytes.0, bytes.1
+    )]
+    Budget {
+        /// Records sent, and records allowed.
+        records: (u64, u64),
+        /// Bytes sent, and bytes allowed.
+        bytes: (u64, u64),
+        /// When the next day begins.
+        renewed: Timestamp,
+    },
+    /// This node's clock is not that of the others: nothing was done.
+    #[error("{0}")]
+    Clock(clocks::Astray),
     /// The disk has too little room: nothing was done.
     #[error("the disk is full: nothing new is taken before there is room again")]
     Full,
@@ -127,8 +149,18 @@ pub enum Verdict {
     Ignore,
 }
 
-/// Takes the verdict to the mesh. Called once, before the commit: passing on needs admission only.
-pub type VerdictReply = Box<dyn FnOnce(Verdict) + Send>;
+/// What a frame cost us that brought nothing, in signatures checked or about as much work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Idle(pub u32);
+
+impl Idle {
+    /// For a word that is not a record and told nothing: a signature checked.
+    pub const WORD: Self = Self(8);
+}
+
+/// Takes the verdict to the mesh, with what came of no use. Called once, before the commit: passing on
+/// needs admission only.
+pub type VerdictReply = Box<dyn FnOnce(Verdict, Idle) + Send>;
 
 /// What the exchange noticed that someone else should do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -243,8 +275,7 @@ impl Command {
             Self::Propose(_, _, reply) | Self::Endorse(_, _, reply) | Self::Submit(_, _, reply) => {
                 refuse(reply);
             }
-            Self::Head { verdict, .. } => verdict(Verdict::Ignore),
-            Self::Frame { verdict, .. } => verdict(Verdict::Ignore),
+            Self::Head { verdict, .. } | Self::Frame { verdict, .. } => verdict(Verdict::Ignore, Idle(0)),
             Self::Records { reply, .. } => refuse(reply),
             Self::Body { reply, .. } => refuse(reply),
             Self::Charters { reply, .. } => refuse(reply),
@@ -266,6 +297,8 @@ pub struct Exchange {
     held: held::Shared,
     heads: heads::Shared,
     member: Arc<Member>,
+    overdrafts: budget::Overdrafts,
+    clocks: clocks::Clocks,
 }
 
 impl Exchange {
@@ -387,7 +420,7 @@ impl Exchange {
             .try_send(command)
             .map_err(|error| match error.into_inner() {
                 Command::Head { verdict, .. } => verdict,
-                _ => Box::new(|_| ()),
+                _ => Box::new(|_, _| ()),
             })
     }
 
@@ -412,7 +445,7 @@ impl Exchange {
             .try_send(command)
             .map_err(|error| match error.into_inner() {
                 Command::Frame { verdict, .. } => verdict,
-                _ => Box::new(|_| ()),
+                _ => Box::new(|_, _| ()),
             })
     }
 
@@ -502,7 +535,18 @@ impl Exchange {
         self.held.runs()
     }
 
-    /// Of a run a peer holds, what we lack.
+    /// Authors over their budget, with when the day of it began: what a community's stewards should
+    /// see. At most a few hundred, the newest days.
+    pub fn overdrafts(&self) -> Vec<(Handle, Timestamp, Overdrawn)> {
+        self.overdrafts.now()
+    }
+
+    /// Whether our clock is too far from the others', for which nothing is published.
+    pub fn clock_astray(&self) -> Option<clocks::Astray> {
+        self.clocks.astray(crate::clock::now(), std::time::Instant::now())
+    }
+
+    /// Of a run a peer holds, what we lack and have not turned away lately.
     pub fn lacking(&self, run: &hanse_protocol::heal::Run) -> Vec<hanse_protocol::heal::Run> {
         self.held.lacking(run)
     }

@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use hanse_protocol::identity::{NodeId, RecordId};
 use hanse_protocol::timestamp::Timestamp;
-use rand::seq::IndexedRandom;
+use rand::seq::SliceRandom;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -34,6 +35,35 @@ const WAITING: usize = 4_096;
 /// How long gossip gets to bring what a peer says it holds, before it is fetched: what is on its
 /// way need not travel twice.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How long a peer that wasted our time waits for the next conversation, the first time, and at most.
+const SHUNNED: Duration = Duration::from_secs(2);
+const SHUNNED_AT_MOST: Duration = Duration::from_secs(10 * 60);
+
+/// Peers that wasted our time lately: they took too long, sent what is no answer or nothing but what
+/// is of no use. Each time they wait twice as long.
+#[derive(Clone, Default)]
+pub struct Shunned(Arc<Mutex<HashMap<NodeId, (u32, Instant)>>>);
+
+impl Shunned {
+    fn is(&self, peer: &NodeId) -> bool {
+        let shunned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        shunned
+            .get(peer)
+            .is_some_and(|(_, until)| *until > Instant::now())
+    }
+
+    fn add(&self, peer: NodeId) {
+        let mut shunned = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let times = shunned.get(&peer).map_or(0, |(times, _)| *times);
+        let wait = SHUNNED.saturating_mul(1 << times.min(9)).min(SHUNNED_AT_MOST);
+        shunned.insert(peer, (times.saturating_add(1), Instant::now() + wait));
+    }
+
+    fn forgive(&self, peer: &NodeId) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(peer);
+    }
+}
 
 /// When holdings were last compared with each peer.
 #[derive(Clone, Default)]
@@ -72,6 +102,8 @@ pub struct Healer {
     pub metrics: Arc<Metrics>,
     /// When each peer was last asked.
     pub healed_at: HealedAt,
+    /// Who wasted our time.
+    pub shunned: Shunned,
 }
 
 /// The healer's agenda.
@@ -82,6 +114,10 @@ struct Agenda {
     pulls: JoinSet<RecordId>,
     pulling: HashSet<RecordId>,
     waiting: Vec<(RecordId, Option<NodeId>)>,
+    /// When each peer was last taken up by the timer.
+    taken_up: HashMap<NodeId, Instant>,
+    /// Bytes that had come from each peer at the last tick.
+    came: HashMap<NodeId, u64>,
 }
 
 impl Healer {
@@ -106,7 +142,7 @@ impl Healer {
                 Some(done) = agenda.pulls.join_next() => self.pulled(&mut agenda, done.ok()),
                 () = tokio::time::sleep_until(next) => {
                     next = tokio::time::Instant::now() + pause();
-                    self.tick(&mut agenda);
+                    self.tick(&mut agenda).await;
                 }
             }
         }
@@ -119,12 +155,31 @@ impl Healer {
         }
     }
 
-    /// Compares with some peer, and takes up bodies that are still awaited.
-    fn tick(&self, agenda: &mut Agenda) {
-        let connected: Vec<NodeId> = self.links.now().into_iter().collect();
-        if let Some(peer) = connected.choose(&mut rand::rng()) {
+    /// Compares with the peer whose turn it is and with those from which nothing came since the last
+    /// tick, since a half-open link shows only when an answer is waited for; and takes up bodies that
+    /// are still awaited.
+    async fn tick(&self, agenda: &mut Agenda) {
+        let mut connected: Vec<NodeId> = self.links.now().into_iter().collect();
+        connected.shuffle(&mut rand::rng());
+        let next = connected
+            .iter()
+            .filter(|peer| !self.shunned.is(peer))
+            .min_by_key(|peer| agenda.taken_up.get(peer));
+        if let Some(peer) = next {
+            agenda.taken_up.insert(*peer, Instant::now());
             self.converse(agenda, *peer, GRACE);
         }
+        let came = self.mesh.peers().await.into_iter();
+        let came: HashMap<_, _> = came.map(|peer| (peer.node, peer.bytes_in)).collect();
+        let quiet = came
+            .iter()
+            .filter(|(peer, bytes)| agenda.came.get(peer) == Some(bytes));
+        let quiet: Vec<NodeId> = quiet.map(|(peer, _)| *peer).collect();
+        quiet
+            .into_iter()
+            .for_each(|peer| self.converse(agenda, peer, GRACE));
+        agenda.taken_up.retain(|peer, _| came.contains_key(peer));
+        agenda.came = came;
         let standing = self.exchange.standing();
         let Some(charters) = &standing.charters else {
             return;
@@ -138,6 +193,9 @@ impl Healer {
     }
 
     fn converse(&self, agenda: &mut Agenda, peer: NodeId, grace: Duration) {
+        if self.shunned.is(&peer) {
+            return;
+        }
         if agenda.busy.contains(&peer) || agenda.conversations.len() >= CONVERSATIONS {
             agenda.again.insert(peer);
             return;
@@ -147,12 +205,16 @@ impl Healer {
         agenda.conversations.spawn(async move {
             match healer.ask(peer, grace).await {
                 Ok(()) => {
+                    healer.shunned.forgive(&peer);
                     healer.healed_at.note(peer);
                     healer.metrics.healed("done");
                 }
                 Err(error) => {
                     tracing::info!(peer = %peer, %error, "healing stopped early");
                     healer.metrics.healed("failed");
+                    if error.is_waste() {
+                        healer.shunned.add(peer);
+                    }
                     // A half-open link is noticed by nobody else: nothing else waits for an answer.
                     if error.is_silence() {
                         let _ = healer.mesh.redial(peer).await;
@@ -223,6 +285,8 @@ impl Agenda {
             pulls: JoinSet::new(),
             pulling: HashSet::new(),
             waiting: Vec::new(),
+            taken_up: HashMap::new(),
+            came: HashMap::new(),
         }
     }
 }

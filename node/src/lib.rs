@@ -26,6 +26,7 @@
 
 pub mod api;
 pub mod clock;
+pub mod clocks;
 pub mod command;
 pub mod daemon;
 pub mod exchange;

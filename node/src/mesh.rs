@@ -11,8 +11,9 @@
 //! - `gate`: gossip and streams do not exist on connections that were not admitted
 //! - `dialler`, `resolve`: whom to dial, when, and where
 //! - `gossip`: how gossipsub is set up
+//! - `silence`, `slow`: links that are made anew or closed though their connections stand
 //! - `charter`: the one call open to strangers
-//! - `transport`, `cut`: TCP, Noise, Yamux, and a way out. `meters`, `bucket`: what is counted; paces
+//! - `transport`, `cut`: TCP, Noise, Yamux, and a way out; QUIC if wanted. `meters`, `bucket`: what is counted; paces
 //! - `engine`: the task that owns the swarm. `handle`: how the rest of the node speaks to it
 
 mod bucket;
@@ -27,6 +28,8 @@ mod handle;
 mod meters;
 mod names;
 mod resolve;
+mod silence;
+mod slow;
 mod transport;
 
 #[cfg(test)]
@@ -47,25 +50,52 @@ pub use gossip::bare as gossip_settings;
 pub use handle::{MeshHandle, MeshStream, Ticket};
 pub use names::{peer_id_text, socket_address};
 
+/// What part a node takes in carrying the community's gossip.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Profile {
+    /// One among equals: 6 (4 to 12) neighbours, and up to 20 links in a large community.
+    #[default]
+    Peer,
+    /// It carries many members that can only dial out: 32 (24 to 96) neighbours.
+    Hub,
+    /// It only dials out, to a few of those that can be dialled: 3 (2 to 6) neighbours, 4 links.
+    Leaf,
+}
+
 /// How a community's swarm listens and behaves.
 #[derive(Clone, Debug)]
 pub struct MeshSettings {
     /// Addresses to listen on, as libp2p multiaddresses: `/ip4/0.0.0.0/tcp/4460`. Port 0 takes a free
     /// port, which [`MeshHandle::listening`] then tells. None at all is a node that only dials out.
     pub listen: Vec<String>,
-    /// Whether this node carries many members that can only dial out: it keeps 32 (24 to 96)
-    /// neighbours in the gossip mesh instead of 6 (4 to 12).
-    pub hub: bool,
+    /// What part it takes. A leaf listens nowhere, whatever `listen` says.
+    pub profile: Profile,
+    /// Whether QUIC addresses (`/ip4/0.0.0.0/udp/4460/quic-v1`) are listened on and dialled as well.
+    /// Without the feature `quic` they never are.
+    pub quic: bool,
     /// How long the connection of an unlisted peer may stay.
     pub stranger_timeout: Duration,
+    /// How long a gossip neighbour may say nothing before its link is made anew: three times what
+    /// passes between two presences, of which each neighbour sends its own.
+    pub silence: Duration,
+    /// How long a peer may take nothing of what it is sent before its link is closed.
+    pub patience: Duration,
+    /// Largest packet sent and read, bytes, where a story wants a link to fall silent.
+    #[cfg(test)]
+    pub(crate) transmit: Option<usize>,
 }
 
 impl Default for MeshSettings {
     fn default() -> Self {
         Self {
             listen: Vec::new(),
-            hub: false,
+            profile: Profile::Peer,
+            quic: false,
             stranger_timeout: Duration::from_secs(10),
+            silence: Duration::from_secs(180),
+            patience: Duration::from_secs(30),
+            #[cfg(test)]
+            transmit: None,
         }
     }
 }

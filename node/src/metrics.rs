@@ -40,6 +40,10 @@ pub struct Metrics {
     frozen: Gauge,
     forked: Gauge,
     audits_broken: Counter,
+    shed: Counter,
+    unread: Counter,
+    hung_up: Counter,
+    astray: Gauge,
 }
 
 impl Metrics {
@@ -57,6 +61,10 @@ impl Metrics {
             frozen: Gauge::default(),
             forked: Gauge::default(),
             audits_broken: Counter::default(),
+            shed: Counter::default(),
+            unread: Counter::default(),
+            hung_up: Counter::default(),
+            astray: Gauge::default(),
         };
         let registry = registry.sub_registry_with_prefix("hanse");
         registry.register(
@@ -114,6 +122,26 @@ impl Metrics {
             "Times a partner's audit log was found cut or written anew",
             metrics.audits_broken.clone(),
         );
+        registry.register(
+            "bodies_shed",
+            "Bodies sealed for others that were given up for room",
+            metrics.shed.clone(),
+        );
+        registry.register(
+            "frames_unread",
+            "Frames put away unread: their courier sent too much that was nothing new, or has too many waiting",
+            metrics.unread.clone(),
+        );
+        registry.register(
+            "couriers_hung_up",
+            "Links closed since the other end went on sending what was nothing new",
+            metrics.hung_up.clone(),
+        );
+        registry.register(
+            "clock_astray_seconds",
+            "How far this node's clock is behind those of the other members, seconds; 0 while within the bound",
+            metrics.astray.clone(),
+        );
         metrics
     }
 
@@ -157,6 +185,26 @@ impl Metrics {
     /// A partner's audit log was found cut or written anew.
     pub fn audit_broken(&self) {
         self.audits_broken.inc();
+    }
+
+    /// A body sealed for others was given up.
+    pub fn shed(&self) {
+        self.shed.inc();
+    }
+
+    /// A frame was put away unread.
+    pub fn frame_unread(&self) {
+        self.unread.inc();
+    }
+
+    /// A courier's link was closed.
+    pub fn courier_hung_up(&self) {
+        self.hung_up.inc();
+    }
+
+    /// How far our clock is behind the others', seconds.
+    pub fn clock_astray(&self, seconds: i64) {
+        self.astray.set(seconds);
     }
 
     /// An own frame was handed to the mesh.

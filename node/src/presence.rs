@@ -14,9 +14,11 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
+use crate::clocks::Clocks;
 use crate::exchange::{Exchange, Standing, Verdict};
 use crate::member::Member;
 use crate::mesh::{Membership, MeshHandle, Publish};
+use crate::metrics::Metrics;
 use crate::store::Reader;
 
 pub mod heads;
@@ -27,6 +29,9 @@ const EVERY: Duration = Duration::from_secs(60);
 /// How soon it tells again when nobody listened: links take a moment to form after a start, and what a
 /// partner is to remember of this node should not wait a minute.
 const AGAIN: Duration = Duration::from_secs(5);
+/// How soon another word of a node is heard and passed on: it cannot make all others talk of it
+/// without pause.
+const SOONEST: Duration = Duration::from_secs(1);
 
 /// How long its word counts.
 const LIFE: Duration = Duration::from_secs(15 * 60);
@@ -41,6 +46,7 @@ type Heard = (Timestamp, Vec<String>);
 #[derive(Clone)]
 pub struct AddressBook {
     heard: Arc<Mutex<HashMap<NodeId, Heard>>>,
+    clocks: Clocks,
     membership: Arc<watch::Sender<Arc<Membership>>>,
     audits: mpsc::Sender<Presence>,
 }
@@ -48,11 +54,15 @@ pub struct AddressBook {
 impl AddressBook {
     /// A book with the charter's addresses, and where it tells who is listed and what new presences
     /// say, for [`heads::keep`].
-    pub fn new(standing: &Standing) -> (Self, watch::Receiver<Arc<Membership>>, mpsc::Receiver<Presence>) {
+    pub fn new(
+        standing: &Standing,
+        clocks: Clocks,
+    ) -> (Self, watch::Receiver<Arc<Membership>>, mpsc::Receiver<Presence>) {
         let (audits, heard) = mpsc::channel(heads::WAITING);
         let (membership, listed) = watch::channel(Arc::new(Membership::default()));
         let book = Self {
             heard: Arc::default(),
+            clocks,
             membership: Arc::new(membership),
             audits,
         };
@@ -91,16 +101,26 @@ impl AddressBook {
 
     /// Hears a presence frame.
     pub fn hear(&self, bytes: &[u8], charters: &CharterChain, standing: &Standing) -> Verdict {
-        let presence = match Presence::read(bytes, charters, clock::now()) {
+        let presence = match Presence::read_untimed(bytes, charters) {
             Ok(presence) => presence,
             Err(PresenceError::Malformed | PresenceError::Signature) => return Verdict::Reject,
             Err(PresenceError::UnknownSigner | PresenceError::OutOfTime) => return Verdict::Ignore,
         };
+        if presence.node != standing.node
+            && let Some((member, _)) = charters.charter().owner_of(&presence.node)
+        {
+            let heard = std::time::Instant::now();
+            self.clocks
+                .hear(presence.node, member.handle.clone(), presence.at, heard);
+        }
+        if presence.check_time(clock::now()).is_err() {
+            return Verdict::Ignore;
+        }
         let changed = {
             let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
             let before = heard.get(&presence.node);
-            // A replay of an older word says nothing.
-            if before.is_some_and(|(at, _)| *at >= presence.at) {
+            // A replay of an older word says nothing, and one that follows at once next to nothing.
+            if before.is_some_and(|(at, _)| at.after(SOONEST) > presence.at) {
                 return Verdict::Ignore;
             }
             let changed = before.is_none_or(|(_, addresses)| *addresses != presence.addresses);
@@ -128,6 +148,19 @@ fn head(charters: &CharterChain, member: &Member, at: Timestamp) -> Vec<u8> {
     head.sign(charters.community(), member.signing_under(charters.charter()))
 }
 
+/// Says if our clock is astray, once with each word given.
+fn warn(clocks: &Clocks, metrics: &Metrics) {
+    let astray = clocks.astray(clock::now(), std::time::Instant::now());
+    if let Some(astray) = &astray {
+        tracing::error!("{astray}");
+    }
+    let seconds = astray.map_or(0, |astray| {
+        let by = i64::try_from(astray.by.as_secs()).unwrap_or(i64::MAX);
+        if astray.ahead { -by } else { by }
+    });
+    metrics.clock_astray(seconds);
+}
+
 /// Tells of this node, and as a steward of the newest charter, every minute, and at once as soon as
 /// anybody listens.
 pub async fn tell(
@@ -136,6 +169,7 @@ pub async fn tell(
     member: Arc<Member>,
     mesh: MeshHandle,
     addresses: Vec<String>,
+    (clocks, metrics): (Clocks, Arc<Metrics>),
     stop: CancellationToken,
 ) {
     let mut ticks = tokio::time::interval(EVERY);
@@ -148,6 +182,7 @@ pub async fn tell(
         let Some(charters) = &standing.charters else {
             continue;
         };
+        warn(&clocks, &metrics);
         // A store that cannot be read ends the exchange; here the word is just not given.
         let Ok(audit) = store.audit_head() else { continue };
         let at = clock::now();

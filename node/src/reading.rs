@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hanse_protocol::admission::{self, Admitted, Opened};
 use hanse_protocol::audit::{AuditLine, Head};
-use hanse_protocol::identity::RecordId;
+use hanse_protocol::identity::{Handle, RecordId};
 use hanse_protocol::local::{self, Match, ObjectView, Readable, RecordView};
 use hanse_protocol::observable::Observable;
 use hanse_protocol::tlp::Tlp;
@@ -410,7 +410,26 @@ impl Reading {
             store: self.store_status()?,
             peers: peers.into_iter().map(peer).collect(),
             listening,
+            over_budget: self.over_budget(),
+            clock: self.exchange.clock_astray().map(|astray| local::ClockStatus {
+                seconds: astray.by.as_secs(),
+                ahead: astray.ahead,
+                members: u64::try_from(astray.members).unwrap_or(u64::MAX),
+            }),
         })
+    }
+
+    fn over_budget(&self) -> Vec<local::OverBudget> {
+        let overdrafts = self.exchange.overdrafts().into_iter();
+        let view = |(author, day, overdrawn): (Handle, _, crate::exchange::Overdrawn)| local::OverBudget {
+            author,
+            day,
+            records: overdrawn.records,
+            bytes: overdrawn.bytes,
+            without_body: overdrawn.without_body,
+            refused: overdrawn.refused,
+        };
+        overdrafts.map(view).collect()
     }
 
     fn store_status(&self) -> Result<local::StoreStatus, ReadingError> {
@@ -532,6 +551,7 @@ fn readable(state: BodyState) -> Readable {
         BodyState::Opaque => Readable::Opaque,
         BodyState::Unsound => Readable::Unsound,
         BodyState::Gone => Readable::Gone,
+        BodyState::Shed => Readable::Shed,
     }
 }
 

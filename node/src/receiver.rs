@@ -1,22 +1,37 @@
 //! What the mesh tells goes where it belongs: records to the exchange, presence to the address
-//! book, questions and streams to the healer's answering half.
+//! book, questions and streams to the healer's answering half. Each courier's frames wait in a queue
+//! of their own and go in turn; who brings nothing new pays for it.
 
 use std::collections::HashSet;
 use std::sync::{Arc, PoisonError, RwLock};
 
-use hanse_protocol::frame::Frame;
+use hanse_protocol::frame::{Carried, Frame};
 use hanse_protocol::identity::NodeId;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::exchange::{CharterFate, Exchange, Verdict};
+use crate::exchange::{CharterFate, Exchange, Idle, Verdict, VerdictReply};
 use crate::healer::answer;
 use crate::mesh::{self, MeshEvent, MeshHandle, Ticket};
+use crate::metrics::Metrics;
 use crate::presence::AddressBook;
 use crate::store::Reader;
 
-/// Streams that are answered at once; a further one is closed and comes again.
-const STREAMS: usize = 32;
+mod fair;
+mod streams;
+mod tabs;
+
+use fair::Fair;
+use streams::Room;
+use tabs::{Hearing, Tabs};
+
+/// Frames of records that the exchange has at once: enough to fill a commit, few enough that what
+/// else it is asked does not wait long.
+const AT_EXCHANGE: usize = 64;
+
+/// What a courier pays for a charter: it bears the signatures of several stewards.
+const CHARTER: Idle = Idle(64);
 
 /// Charter calls and frames that are looked at at once.
 const CALLS: usize = 16;
@@ -55,88 +70,184 @@ pub struct Receiver {
     pub links: Links,
     /// Tells the healer who came.
     pub arrivals: mpsc::Sender<NodeId>,
+    /// Counters.
+    pub metrics: Arc<Metrics>,
+}
+
+/// A frame of records that waits for its turn.
+struct Waiting {
+    ticket: Ticket,
+    records: Vec<Carried>,
+}
+
+/// What the receiver keeps between events.
+struct Desk {
+    waiting: Fair<Waiting>,
+    tabs: Tabs,
+    room: Room,
+    calls: Arc<Semaphore>,
+    /// Frames the exchange has, and where it says that it is done with one, and what that one cost.
+    at_exchange: usize,
+    done: mpsc::Sender<(NodeId, Idle)>,
 }
 
 impl Receiver {
     /// Runs until `stop` or until the mesh has ended.
     pub async fn run(self, mut events: mpsc::Receiver<MeshEvent>, stop: CancellationToken) {
-        let streams = Arc::new(Semaphore::new(STREAMS));
-        let calls = Arc::new(Semaphore::new(CALLS));
+        let (done, mut charges) = mpsc::channel(AT_EXCHANGE);
+        let mut desk = Desk {
+            waiting: Fair::default(),
+            tabs: Tabs::default(),
+            room: Room::default(),
+            calls: Arc::new(Semaphore::new(CALLS)),
+            at_exchange: 0,
+            done,
+        };
         loop {
-            let event = tokio::select! {
+            tokio::select! {
                 () = stop.cancelled() => return,
-                event = events.recv() => event,
-            };
-            match event {
-                None => return,
-                Some(MeshEvent::Frame {
-                    courier,
-                    ticket,
-                    bytes,
-                }) => {
-                    self.frame(courier, ticket, &bytes, &calls);
+                event = events.recv() => match event {
+                    None => return,
+                    Some(event) => self.on_event(&mut desk, event).await,
+                },
+                Some((courier, idle)) = charges.recv() => {
+                    desk.at_exchange = desk.at_exchange.saturating_sub(1);
+                    desk.tabs.charge(&courier, idle, Instant::now());
                 }
-                Some(MeshEvent::Connected(node)) => {
-                    self.links.set(node, true);
-                    // A full queue costs the time until the healer's next tick.
-                    let _ = self.arrivals.try_send(node);
-                }
-                Some(MeshEvent::Disconnected(node)) => self.links.set(node, false),
-                Some(MeshEvent::Stream { from, stream }) => {
-                    let Ok(permit) = Arc::clone(&streams).try_acquire_owned() else {
-                        continue;
-                    };
-                    let (exchange, store) = (self.exchange.clone(), self.store.clone());
-                    tokio::spawn(async move {
-                        answer::stream(exchange, store, from, stream).await;
-                        drop(permit);
-                    });
-                }
-                Some(MeshEvent::CharterCall {
-                    from,
-                    listed,
-                    question,
-                    answer,
-                }) => {
-                    let Ok(permit) = Arc::clone(&calls).try_acquire_owned() else {
-                        continue;
-                    };
-                    let exchange = self.exchange.clone();
-                    tokio::spawn(async move {
-                        let told = answer::charter_call(exchange, from, listed, question).await;
-                        // Who asked may have gone.
-                        drop(answer.send(told));
-                        drop(permit);
-                    });
-                }
+            }
+            self.hand_over(&mut desk);
+        }
+    }
+
+    async fn on_event(&self, desk: &mut Desk, event: MeshEvent) {
+        match event {
+            MeshEvent::Frame {
+                courier,
+                ticket,
+                bytes,
+            } => self.frame(desk, courier, ticket, &bytes).await,
+            MeshEvent::Connected(node) => {
+                self.links.set(node, true);
+                // A full queue costs the time until the healer's next tick.
+                let _ = self.arrivals.try_send(node);
+            }
+            MeshEvent::Disconnected(node) => {
+                self.links.set(node, false);
+                desk.room.forget(&node);
+            }
+            MeshEvent::Stream { from, stream } => {
+                // One that finds no room is closed and comes again.
+                let Some(place) = desk.room.take(from) else { return };
+                let (exchange, store) = (self.exchange.clone(), self.store.clone());
+                tokio::spawn(async move {
+                    answer::stream(exchange, store, from, stream).await;
+                    drop(place);
+                });
+            }
+            MeshEvent::CharterCall {
+                from,
+                listed,
+                question,
+                answer,
+            } => {
+                let Ok(permit) = Arc::clone(&desk.calls).try_acquire_owned() else {
+                    return;
+                };
+                let exchange = self.exchange.clone();
+                tokio::spawn(async move {
+                    let told = answer::charter_call(exchange, from, listed, question).await;
+                    // Who asked may have gone.
+                    drop(answer.send(told));
+                    drop(permit);
+                });
             }
         }
     }
 
-    fn frame(&self, courier: NodeId, ticket: Ticket, bytes: &[u8], calls: &Arc<Semaphore>) {
-        let mesh = self.mesh.clone();
+    /// Reads a frame, unless its courier has brought too much that was nothing new.
+    async fn frame(&self, desk: &mut Desk, courier: NodeId, ticket: Ticket, bytes: &[u8]) {
+        match desk.tabs.hear(&courier, Instant::now()) {
+            Hearing::Heard => {}
+            hearing => {
+                self.put_away(ticket);
+                if hearing == Hearing::HangUp {
+                    tracing::warn!(peer = %courier, "a peer goes on sending what is nothing new: its link is closed");
+                    self.metrics.courier_hung_up();
+                    self.mesh.close(courier).await;
+                }
+                return;
+            }
+        }
         match Frame::decode(bytes) {
-            Err(_) => mesh.verdict(ticket, mesh::Verdict::Reject),
+            Err(_) => {
+                desk.tabs.charge(&courier, Idle::WORD, Instant::now());
+                self.mesh.verdict(ticket, mesh::Verdict::Reject);
+            }
             Ok(Frame::Records(records)) => {
-                let reply = move |verdict| mesh.verdict(ticket, told(verdict));
-                // A full inbox is nobody's fault; healing brings the records again.
-                if let Err(reply) = self.exchange.offer_frame(courier, records, Box::new(reply)) {
-                    reply(Verdict::Ignore);
+                let waiting = Waiting { ticket, records };
+                if let Some(Waiting { ticket, .. }) = desk.waiting.push(courier, bytes.len(), waiting) {
+                    self.put_away(ticket);
                 }
             }
-            Ok(Frame::Charter(charter)) => self.charter(ticket, charter, calls),
+            Ok(Frame::Charter(charter)) => {
+                // Seldom and dear: paid for whatever comes of it.
+                desk.tabs.charge(&courier, CHARTER, Instant::now());
+                self.charter(ticket, charter, &desk.calls);
+            }
             Ok(Frame::Presence(presence)) => {
                 let standing = self.exchange.standing();
                 let verdict = standing.charters.as_ref().map_or(Verdict::Ignore, |charters| {
                     self.book.hear(&presence, charters, &standing)
                 });
-                mesh.verdict(ticket, told(verdict));
+                self.word(desk, courier, ticket, verdict);
             }
-            Ok(Frame::Head(head)) => {
-                let reply = move |verdict| mesh.verdict(ticket, told(verdict));
-                if let Err(reply) = self.exchange.offer_head(courier, head, Box::new(reply)) {
-                    reply(Verdict::Ignore);
-                }
+            Ok(Frame::Head(head)) => self.head(desk, courier, ticket, head),
+        }
+    }
+
+    fn word(&self, desk: &mut Desk, courier: NodeId, ticket: Ticket, verdict: Verdict) {
+        if verdict != Verdict::Accept {
+            desk.tabs.charge(&courier, Idle::WORD, Instant::now());
+        }
+        self.mesh.verdict(ticket, told(verdict));
+    }
+
+    /// Gives the exchange a head, if it has a place for one more.
+    fn head(&self, desk: &mut Desk, courier: NodeId, ticket: Ticket, head: Vec<u8>) {
+        if desk.at_exchange >= AT_EXCHANGE {
+            return self.put_away(ticket);
+        }
+        let reply = self.reply(desk, courier, ticket);
+        if let Err(reply) = self.exchange.offer_head(courier, head, reply) {
+            reply(Verdict::Ignore, Idle(0));
+        }
+    }
+
+    /// What takes the exchange's verdict on one of the frames it has, and what the courier pays for it.
+    fn reply(&self, desk: &mut Desk, courier: NodeId, ticket: Ticket) -> VerdictReply {
+        desk.at_exchange += 1;
+        let (mesh, done) = (self.mesh.clone(), desk.done.clone());
+        Box::new(move |verdict, idle| {
+            mesh.verdict(ticket, told(verdict));
+            // There is a place for each frame that the exchange has.
+            let _ = done.try_send((courier, idle));
+        })
+    }
+
+    fn put_away(&self, ticket: Ticket) {
+        self.metrics.frame_unread();
+        self.mesh.verdict(ticket, mesh::Verdict::Ignore);
+    }
+
+    /// Gives the exchange what waits, each courier in its turn.
+    fn hand_over(&self, desk: &mut Desk) {
+        while desk.at_exchange < AT_EXCHANGE
+            && let Some((courier, Waiting { ticket, records })) = desk.waiting.next()
+        {
+            let reply = self.reply(desk, courier, ticket);
+            // A full inbox is nobody's fault; healing brings the records again.
+            if let Err(reply) = self.exchange.offer_frame(courier, records, reply) {
+                reply(Verdict::Ignore, Idle(0));
             }
         }
     }

@@ -74,14 +74,31 @@ pub struct Mesh {
     pub listen: Vec<String>,
     /// Multiaddresses others dial, if they differ from those listened on.
     pub external: Vec<String>,
-    /// Whether it serves many nodes that only dial out.
-    pub hub: bool,
+    /// What part it takes in carrying gossip.
+    pub profile: MeshProfile,
+    /// Whether it speaks QUIC beside TCP.
+    pub quic: bool,
+}
+
+/// What part a node takes in carrying gossip.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum MeshProfile {
+    /// One among equals.
+    Peer,
+    /// It serves many nodes that only dial out.
+    Hub,
+    /// It only dials out.
+    Leaf,
 }
 
 impl Mesh {
     /// The addresses that others may dial: the external ones, or else those listened on that name
-    /// a host and a port of their own.
+    /// a host and a port of their own. None of a leaf.
     pub fn dialable(&self) -> Vec<String> {
+        if self.profile == MeshProfile::Leaf {
+            return Vec::new();
+        }
         if !self.external.is_empty() {
             return self.external.clone();
         }
@@ -98,6 +115,8 @@ impl Mesh {
 pub struct Store {
     /// The index engine.
     pub engine: Engine,
+    /// Bytes of bodies sealed for others that are kept.
+    pub opaque_max: u64,
 }
 
 /// An index engine.

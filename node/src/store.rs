@@ -420,6 +420,11 @@ impl Store {
         self.full
     }
 
+    /// Bytes that may still be written to the store's file system, if it tells.
+    pub fn free(&self) -> Option<u64> {
+        self.shared.files.free().ok()
+    }
+
     /// Settles and closes. Readers that still live keep the store's lock.
     ///
     /// # Errors

@@ -159,6 +159,9 @@ pub enum Readable {
     Unsound,
     /// The body was taken back or has expired.
     Gone,
+    /// The header is here; the body is not held: its author was over its budget, or it was sealed to
+    /// others and given up for room.
+    Shed,
 }
 
 /// A record as this node holds it: `GET /v1/records/{id}`, one line of `GET /v1/records`, and the
@@ -297,6 +300,41 @@ pub struct StatusReply {
     pub peers: Vec<PeerStatus>,
     /// Where it listens for peers.
     pub listening: Vec<String>,
+    /// Authors that sent more than the charter allows for a day, the oldest day first.
+    #[serde(default)]
+    pub over_budget: Vec<OverBudget>,
+    /// How far this node's clock is from the other members', if that is more than clocks may differ.
+    /// Nothing is published then.
+    #[serde(default)]
+    pub clock: Option<ClockStatus>,
+}
+
+/// An author over its budget: [`StatusReply`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverBudget {
+    /// The author.
+    pub author: Handle,
+    /// When the day of UTC began for which it signed too much.
+    pub day: Timestamp,
+    /// Records counted for the day.
+    pub records: u64,
+    /// Bytes counted for the day: headers, and the bodies they name.
+    pub bytes: u64,
+    /// Records of which this node took only the header, since it started.
+    pub without_body: u64,
+    /// Times that a header was turned away, since this node started.
+    pub refused: u64,
+}
+
+/// A clock that is astray: [`StatusReply`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockStatus {
+    /// By how many seconds.
+    pub seconds: u64,
+    /// Whether this node's clock is ahead of the others'.
+    pub ahead: bool,
+    /// How many other members' clocks were asked.
+    pub members: u64,
 }
 
 /// The community's part of [`StatusReply`].

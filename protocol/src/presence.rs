@@ -90,6 +90,17 @@ impl Presence {
     /// # Errors
     /// [`PresenceError`].
     pub fn read(bytes: &[u8], charters: &CharterChain, now: Timestamp) -> Result<Self, PresenceError> {
+        let presence = Self::read_untimed(bytes, charters)?;
+        presence.check_time(now)?;
+        Ok(presence)
+    }
+
+    /// As [`Presence::read`], whatever time it is: who listens for clocks must hear of those that
+    /// differ from its own.
+    ///
+    /// # Errors
+    /// [`PresenceError`] but for [`PresenceError::OutOfTime`].
+    pub fn read_untimed(bytes: &[u8], charters: &CharterChain) -> Result<Self, PresenceError> {
         let (parts, presence): (_, Self) = read_parts(bytes)?;
         let bounded = presence.addresses.len() <= limits::ADDRESSES
             && presence
@@ -108,8 +119,15 @@ impl Presence {
         if !parts.verifies(&external(b"hanse presence", charters.community()), &key) {
             return Err(PresenceError::Signature);
         }
-        in_time(presence.at, presence.expires, now)?;
         Ok(presence)
+    }
+
+    /// Whether it counts now.
+    ///
+    /// # Errors
+    /// [`PresenceError::OutOfTime`].
+    pub fn check_time(&self, now: Timestamp) -> Result<(), PresenceError> {
+        in_time(self.at, self.expires, now)
     }
 }
 

@@ -73,6 +73,10 @@ pub enum Refusal {
     /// Its time is over.
     #[error("the record has expired")]
     Expired,
+    /// Its author has sent several times what the charter allows for the day it is signed for. Found
+    /// by who holds the tally, not by admission.
+    #[error("the author is over its budget for that day")]
+    OverBudget,
     /// It wants to live longer than the charter's horizon, or expires before it is created.
     #[error("the record's expiry is beyond the charter's horizon")]
     Expiry,
@@ -139,6 +143,7 @@ impl Refusal {
             Self::BeforeAdmission
             | Self::BeforePredecessor
             | Self::Chain
+            | Self::OverBudget
             | Self::Expiry
             | Self::BodyMalformed
             | Self::AmbiguousStanza
@@ -159,7 +164,8 @@ impl Refusal {
             | Self::UnknownSuite
             | Self::UnknownDictionary
             | Self::FutureDated
-            | Self::Stale => Permanence::Deferred,
+            | Self::Stale
+            | Self::OverBudget => Permanence::Deferred,
             _ => Permanence::Permanent,
         }
     }
@@ -183,6 +189,7 @@ impl Refusal {
             Self::FutureDated => "future-dated",
             Self::Stale => "stale",
             Self::Expired => "expired",
+            Self::OverBudget => "over-budget",
             Self::Expiry => "expiry",
             Self::BodyHash => "body-hash",
             Self::BodyMalformed => "body-malformed",

@@ -4,6 +4,7 @@
 use std::time::Instant;
 
 use futures::StreamExt;
+use hanse_node::clocks::Clocks;
 use hanse_node::exchange::{self, Parts};
 use hanse_node::healer::HealedAt;
 use hanse_node::metrics::Metrics;
@@ -128,6 +129,8 @@ fn in_process(stock: &Stock, count: usize, mut pick: Pick) -> Result<(Vec<f64>, 
         addresses: Vec::new(),
         metrics: std::sync::Arc::new(Metrics::new(&mut Registry::default())),
         nudges,
+        clocks: Clocks::default(),
+        opaque_max: u64::MAX,
     };
     let (exchange, thread) = exchange::start(parts)?;
     let (_mesh, meshes) = watch::channel(None);

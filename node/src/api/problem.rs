@@ -37,12 +37,14 @@ pub(super) mod name {
     pub(crate) const ENDORSED: &str = "endorsed";
     pub(crate) const FROZEN: &str = "frozen";
     pub(crate) const BUSY: &str = "busy";
+    pub(crate) const BUDGET: &str = "budget";
+    pub(crate) const CLOCK: &str = "clock";
     pub(crate) const FULL: &str = "full";
     pub(crate) const STOPPING: &str = "stopping";
     pub(crate) const INTERNAL: &str = "internal";
 
     /// All of them.
-    pub(crate) const ALL: [&str; 23] = [
+    pub(crate) const ALL: [&str; 25] = [
         UNAUTHENTICATED,
         ROLE,
         HOST,
@@ -63,6 +65,8 @@ pub(super) mod name {
         ENDORSED,
         FROZEN,
         BUSY,
+        BUDGET,
+        CLOCK,
         FULL,
         STOPPING,
         INTERNAL,
@@ -213,6 +217,18 @@ impl From<ExchangeError> for Failure {
             ExchangeError::UnknownMember(_) => Self::not_found(name::UNKNOWN_MEMBER, "no such member", text),
             ExchangeError::Busy => Self::busy(&text),
             ExchangeError::Stopped => Self::stopping(),
+            ExchangeError::Budget { .. } => Self::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                name::BUDGET,
+                "the day's budget is spent",
+                text,
+            ),
+            ExchangeError::Clock(_) => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                name::CLOCK,
+                "the clock is astray",
+                text,
+            ),
             ExchangeError::Full => Self::new(
                 StatusCode::INSUFFICIENT_STORAGE,
                 name::FULL,

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, PoisonError, RwLock};
+use std::time::Duration;
 
 use hanse_protocol::heal::{RANGES, Run};
 use hanse_protocol::identity::Handle;
@@ -10,9 +11,21 @@ use hanse_protocol::identity::Handle;
 /// A chain: author, lane, epoch.
 type Chain = (Handle, u16, u32);
 
+/// How long a record that was turned away for now is not asked for again.
+pub(super) const ASIDE: Duration = Duration::from_secs(10 * 60);
+
+/// Runs set aside; with more, all are asked for again.
+const ASIDE_RUNS: usize = 16_384;
+
 /// Runs by chain. A run is (first, last), in order, never touching its neighbour.
+type Runs = BTreeMap<Chain, Vec<(u64, u64)>>;
+
 #[derive(Clone, Debug, Default)]
-struct Held(BTreeMap<Chain, Vec<(u64, u64)>>);
+struct Held {
+    held: Runs,
+    /// Turned away for now: not held, and not asked for before they are [forgotten](Shared::ask_again).
+    aside: Runs,
+}
 
 /// The runs, shared by the exchange that writes them and the healer that reads them.
 #[derive(Clone, Debug, Default)]
@@ -27,13 +40,32 @@ impl Shared {
     /// Notes a run at once.
     pub(super) fn insert_run(&self, author: &Handle, lane: u16, epoch: u32, run: (u64, u64)) {
         let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        insert(held.0.entry((author.clone(), lane, epoch)).or_default(), run);
+        insert(held.held.entry((author.clone(), lane, epoch)).or_default(), run);
+    }
+
+    /// Notes that a record was turned away for now: it is not asked for again before
+    /// [`ask_again`](Self::ask_again).
+    pub(super) fn set_aside(&self, author: &Handle, lane: u16, epoch: u32, seq: u64) {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        if held.aside.values().map(Vec::len).sum::<usize>() >= ASIDE_RUNS {
+            held.aside.clear();
+        }
+        insert(
+            held.aside.entry((author.clone(), lane, epoch)).or_default(),
+            (seq, seq),
+        );
+    }
+
+    /// Lets everything be asked for again that was set aside.
+    pub(super) fn ask_again(&self) {
+        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        held.aside.clear();
     }
 
     /// Whether the record before (or any part of the chain up to) `seq` is missing.
     pub(super) fn has_gap_before(&self, author: &Handle, lane: u16, epoch: u32, seq: u64) -> bool {
         let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let runs = held.0.get(&(author.clone(), lane, epoch));
+        let runs = held.held.get(&(author.clone(), lane, epoch));
         seq > 1
             && runs.is_none_or(|runs| {
                 !runs
@@ -42,10 +74,18 @@ impl Shared {
             })
     }
 
+    /// The lanes and epochs of an author of which something is held.
+    pub(super) fn chains(&self, author: &Handle) -> Vec<(u16, u32)> {
+        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let from = (author.clone(), 0, 0);
+        let of_author = held.held.range(from..).take_while(|((of, ..), _)| of == author);
+        of_author.map(|((_, lane, epoch), _)| (*lane, *epoch)).collect()
+    }
+
     /// All runs, at most [`RANGES`].
     pub(super) fn runs(&self) -> Vec<Run> {
         let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let runs = held.0.iter().flat_map(|((author, lane, epoch), runs)| {
+        let runs = held.held.iter().flat_map(|((author, lane, epoch), runs)| {
             let run = |(first, last): &(u64, u64)| Run {
                 author: author.clone(),
                 lane: *lane,
@@ -58,17 +98,17 @@ impl Shared {
         runs.take(RANGES).collect()
     }
 
-    /// The parts of `theirs` that are not held.
+    /// The parts of `theirs` that are neither held nor set aside.
     pub(super) fn lacking(&self, theirs: &Run) -> Vec<Run> {
         let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let empty = Vec::new();
-        let runs = held
-            .0
-            .get(&(theirs.author.clone(), theirs.lane, theirs.epoch))
-            .unwrap_or(&empty);
+        let chain = (theirs.author.clone(), theirs.lane, theirs.epoch);
+        let mut runs = held.held.get(&chain).cloned().unwrap_or_default();
+        for aside in held.aside.get(&chain).into_iter().flatten() {
+            insert(&mut runs, *aside);
+        }
         let mut lacking = Vec::new();
         let mut next = theirs.first;
-        for (first, last) in runs {
+        for (first, last) in &runs {
             if *first > theirs.last {
                 break;
             }
@@ -129,6 +169,18 @@ mod tests {
         assert_eq!(held.lacking(&run(u64::MAX, u64::MAX)), []);
         assert_eq!(held.lacking(&run(7, u64::MAX)), [run(7, u64::MAX - 1)]);
         assert!(held.has_gap_before(&"acme-water".parse().unwrap(), 0, 0, u64::MAX));
+    }
+
+    #[test]
+    fn what_is_set_aside_is_not_told_as_held_and_asked_for_again_later() {
+        let held = Shared::default();
+        held.insert_run(&"acme-water".parse().unwrap(), 0, 0, (1, 5));
+        held.set_aside(&"acme-water".parse().unwrap(), 0, 0, 6);
+        held.set_aside(&"acme-water".parse().unwrap(), 0, 0, 7);
+        assert_eq!(held.runs(), [run(1, 5)]);
+        assert_eq!(held.lacking(&run(1, 9)), [run(8, 9)]);
+        held.ask_again();
+        assert_eq!(held.lacking(&run(1, 9)), [run(6, 9)]);
     }
 
     proptest! {

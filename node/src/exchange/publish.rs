@@ -33,6 +33,10 @@ const RECORD_OBJECTS: usize = 200;
 /// go nearly alone.
 const RECORD_BYTES: usize = 512 << 10;
 
+/// How much longer than its trial a header may be, bytes: the predecessor that a first one lacks, and
+/// larger numbers.
+const HEADER_GROWTH: usize = 48;
+
 /// What holds for all records of one publish.
 struct Terms {
     lane: u16,
@@ -138,7 +142,14 @@ impl Worker {
                 });
             }
         }
-        self.check_next(&charters, &terms)?;
+        let header = self.check_next(&charters, &terms)?;
+        let bodies = ready.iter().map(|ready| ready.body.len());
+        self.fits_own_budget(
+            &charters.charter().budget,
+            terms.created,
+            header + HEADER_GROWTH,
+            bodies,
+        )?;
         let joined = ready
             .into_iter()
             .map(|ready| self.issue(actor, &charters, &terms, ready));
@@ -156,6 +167,10 @@ impl Worker {
         }
         let ended = || invalid("this node's membership has ended; it can no longer publish");
         let lane = self.own_lane().ok_or_else(ended)?;
+        // What is dated wrongly is refused by the others, and spoils the dates of what follows it.
+        if let Some(astray) = self.clocks.astray(clock::now(), std::time::Instant::now()) {
+            return Err(ExchangeError::Clock(astray));
+        }
         let charter = charters.charter();
         let admitted = charter
             .member(&self.member.profile.handle)
@@ -232,6 +247,7 @@ impl Worker {
         } = ready;
         let header = self.next_header(charters, terms, &body);
         let Signed { bytes, id } = self.sign(charters, &header);
+        self.charge_own(&header, bytes.len());
         self.own.seq = header.seq;
         self.own.last = Some(id);
         self.own.created = header.created;
@@ -320,11 +336,13 @@ impl Worker {
     /// What we sign goes through the door that everybody's records go through: what a peer would
     /// refuse is not sent. One trial header stands for all records of a publish, which differ in
     /// body and place only.
-    fn check_next(&self, charters: &CharterChain, terms: &Terms) -> Result<(), ExchangeError> {
+    /// Answers how many bytes the trial header has.
+    fn check_next(&self, charters: &CharterChain, terms: &Terms) -> Result<usize, ExchangeError> {
         let refused = |refusal: hanse_protocol::refusal::Refusal| {
             ExchangeError::Invalid(format!("this node's own record would be refused: {refusal}"))
         };
         let Signed { bytes, id } = self.sign(charters, &self.next_header(charters, terms, &[]));
+        let size = bytes.len();
         let signed = admission::Signed::decode(&bytes, charters.community()).map_err(refused)?;
         debug_assert_eq!(*signed.id(), id, "an id is what its readers make of it");
         let arrival = Arrival {
@@ -332,7 +350,7 @@ impl Worker {
             by: By::Own,
         };
         signed.admit(charters, None, arrival).map_err(refused)?;
-        Ok(())
+        Ok(size)
     }
 }
 

@@ -11,9 +11,11 @@ use hanse_protocol::record::Header;
 use hanse_protocol::refusal::{Fault, Permanence, Refusal};
 
 use super::ahead::{Found, Looked};
+use super::budget::Grant;
+use super::held::ASIDE;
 use super::recent::Judged;
 use super::worker::Worker;
-use super::{BodyFate, ExchangeError, Healed, Nudge, Reply, Verdict, VerdictReply};
+use super::{BodyFate, ExchangeError, Healed, Idle, Nudge, Reply, Verdict, VerdictReply};
 use super::{batch, derive};
 use crate::clock;
 use crate::store::entry::{BodyEntry, BodyState, Entry, Origin, RecordEntry};
@@ -24,21 +26,29 @@ use crate::store::facts::RecordFacts;
 enum Fate {
     /// Newly admitted.
     Admitted,
+    /// Newly admitted without its body, since its author is over its budget.
+    Unheld,
     /// Nothing new.
     Known,
     /// Refused; whether the courier should have known.
     Refused { courier: bool },
 }
 
+/// What is counted for a header that was checked and brought nothing, and for one whose bytes were
+/// seen before: about the time they take.
+const CHECKED: u32 = 8;
+const SEEN: u32 = 1;
+
 impl Worker {
     /// A gossip frame. The verdict goes out before the commit: passing on needs admission only.
     pub(super) fn frame(&mut self, courier: NodeId, records: Vec<Carried>, verdict: VerdictReply) {
         let Some(charters) = self.charters.clone() else {
-            return verdict(Verdict::Ignore);
+            return verdict(Verdict::Ignore, Idle(0));
         };
         let mut admitted = false;
         let mut rejected = false;
         let mut author = None;
+        self.idle = 0;
         for carried in records {
             let (fate, signer) = self.arrive(&charters, courier, (carried, None), Origin::Gossip);
             admitted |= fate == Fate::Admitted;
@@ -46,11 +56,13 @@ impl Worker {
             // A frame is one author's; a mixed one could hide a forgery behind a true record.
             rejected |= signer.is_some() && author.get_or_insert_with(|| signer.clone()) != &signer;
         }
-        verdict(match (rejected, admitted) {
+        let judged = match (rejected, admitted) {
             (true, _) => Verdict::Reject,
             (false, true) => Verdict::Accept,
+            // What is over its author's budget is not carried further; healing brings its header.
             (false, false) => Verdict::Ignore,
-        });
+        };
+        verdict(judged, Idle(self.idle));
     }
 
     /// Records that healing or a file brought.
@@ -67,7 +79,7 @@ impl Worker {
         let mut healed = Healed::default();
         for looked in records {
             match self.arrive(&charters, courier, looked, origin).0 {
-                Fate::Admitted => healed.admitted += 1,
+                Fate::Admitted | Fate::Unheld => healed.admitted += 1,
                 Fate::Known => {}
                 Fate::Refused { .. } => healed.refused += 1,
             }
@@ -84,7 +96,12 @@ impl Worker {
         (carried, found): Looked,
         origin: Origin,
     ) -> (Fate, Option<hanse_protocol::identity::Handle>) {
-        if let Some(judged) = self.recent.find(&carried.header) {
+        let judged = self.recent.find(&carried.header).filter(|judged| match judged {
+            Judged::Deferred { until } => *until > clock::now(),
+            _ => true,
+        });
+        if let Some(judged) = judged {
+            self.idle += SEEN;
             return (self.seen(judged, carried.body, origin), None);
         }
         let (id, claims, admission, unsealed) = match found {
@@ -97,7 +114,10 @@ impl Worker {
             None => {
                 let signed = match Signed::decode(&carried.header, charters.community()) {
                     Ok(signed) => signed,
-                    Err(refusal) => return (self.refuse(&refusal, None, courier), None),
+                    Err(refusal) => {
+                        self.idle += CHECKED;
+                        return (self.refuse(&refusal, None, courier), None);
+                    }
                 };
                 let (id, claims) = (*signed.id(), signed.claims().clone());
                 let predecessor = self.predecessor(&claims);
@@ -106,10 +126,7 @@ impl Worker {
             }
         };
         let fate = match admission {
-            Ok(admitted) => {
-                self.recent.remember(&carried.header, Judged::Admitted(id));
-                self.admitted(charters, admitted, (carried.body, unsealed), courier, origin)
-            }
+            Ok(admitted) => self.admitted(charters, admitted, (carried.body, unsealed), courier, origin),
             Err(refusal) => {
                 let fate = self.refuse(&refusal, Some((&id, &claims)), courier);
                 if refusal.permanence() == Permanence::Permanent {
@@ -120,10 +137,13 @@ impl Worker {
                         self.held
                             .insert(&claims.author, claims.lane, claims.epoch, claims.seq);
                     }
+                } else if refusal == Refusal::FutureDated {
+                    self.set_aside(&carried.header, &claims);
                 }
                 fate
             }
         };
+        self.idle += if fate == Fate::Admitted { 0 } else { CHECKED };
         (fate, Some(claims.author))
     }
 
@@ -144,10 +164,19 @@ impl Worker {
         Some(Predecessor { created })
     }
 
+    /// Does not judge or ask for a record again for a while, which its author has verifiably signed.
+    fn set_aside(&mut self, bytes: &[u8], header: &Header) {
+        let until = clock::now().after(ASIDE);
+        self.recent.remember(bytes, Judged::Deferred { until });
+        self.held
+            .set_aside(&header.author, header.lane, header.epoch, header.seq);
+    }
+
     /// The same bytes again: perhaps with the body that was missing.
     fn seen(&mut self, judged: Judged, body: Option<Vec<u8>>, origin: Origin) -> Fate {
         match judged {
             Judged::Refused { courier } => Fate::Refused { courier },
+            Judged::Deferred { .. } => Fate::Refused { courier: false },
             Judged::Admitted(id) => match body {
                 Some(body) if self.is_awaited(&id) => match self.take_body(&id, body, origin) {
                     BodyFate::Wrong => Fate::Refused { courier: true },
@@ -177,10 +206,18 @@ impl Worker {
         let id = *admitted.id();
         let known = self.batch.holds(&id).is_some() || matches!(self.reader.holds(&id), Ok(Some(_)));
         if known {
+            self.recent.remember(admitted.bytes(), Judged::Admitted(id));
             return self.seen(Judged::Admitted(id), body, origin);
         }
         let header = admitted.header().clone();
         let bytes = admitted.bytes().to_vec();
+        let grant = self.charge(&charters.charter().budget, &header, bytes.len());
+        if grant == Grant::Nothing {
+            self.set_aside(&bytes, &header);
+            return self.refuse(&Refusal::OverBudget, Some((&id, &header)), courier);
+        }
+        self.recent.remember(&bytes, Judged::Admitted(id));
+        let body = body.filter(|_| grant == Grant::Whole);
         let (whole, wrong) = match body.map(|body| admitted.with_body(body)) {
             Some(Ok(whole)) => (Some(whole), None),
             Some(Err(wrong)) => (None, Some(wrong.refusal)),
@@ -189,8 +226,12 @@ impl Worker {
         self.note_chain(&header, id, courier);
         let (body, state, facts) = match whole {
             Some(whole) => self.read(charters, whole, unsealed),
+            None if grant == Grant::Header => (None, BodyState::Shed, derive::header_facts(&header)),
             None => (None, BodyState::Awaited, derive::header_facts(&header)),
         };
+        if state == BodyState::Opaque {
+            self.opaque.came(&header);
+        }
         let awaited = state == BodyState::Awaited;
         let entry = RecordEntry {
             community: *charters.community(),
@@ -202,7 +243,11 @@ impl Worker {
             state,
         };
         self.batch.push(Entry::Record(entry), Some(facts));
-        self.audit(header.author.as_str(), "receive", id.to_string(), None);
+        if grant == Grant::Header {
+            self.audit(header.author.as_str(), "receive-header", id.to_string(), None);
+        } else {
+            self.audit(header.author.as_str(), "receive", id.to_string(), None);
+        }
         self.metrics.admitted(origin);
         if awaited {
             self.nudge(Nudge::Body(id, courier));
@@ -210,6 +255,7 @@ impl Worker {
         match wrong {
             // The header stays, the body is pulled elsewhere; who passed this on is to blame.
             Some(refusal) => self.refuse(&refusal, Some((&id, &header)), courier),
+            None if grant == Grant::Header => Fate::Unheld,
             None => Fate::Admitted,
         }
     }
@@ -305,6 +351,12 @@ impl Worker {
         };
         let (body, state, facts) = self.read(&charters, whole, None);
         let author = facts.author.clone();
+        if state == BodyState::Opaque
+            && let Ok(admitted) = Admitted::from_log(&stored.header, &stored.community)
+        {
+            // Its size is the header's word, and the body was held against that.
+            self.opaque.came(admitted.header());
+        }
         let entry = BodyEntry {
             community: stored.community,
             id: *id,
@@ -325,21 +377,30 @@ impl Worker {
             self.nudge(Nudge::Charter(courier));
         }
         let courier_fault = refusal.fault() == Fault::Courier;
-        tracing::info!(
-            reason = refusal.name(),
-            record = of.map(|(id, _)| id.to_string()),
-            courier = %courier,
-            "record refused"
-        );
         // An unverified claim is nobody's deed: only what is signed is audited under its author.
         let subject = match of {
             Some((id, _)) => format!("{id} {}", refusal.name()),
             None => refusal.name().to_owned(),
         };
-        self.audit(&format!("courier {courier}"), "refuse", subject, None);
+        self.complain(&format!("courier {courier}"), refusal.name(), "refuse", subject);
         Fate::Refused {
             courier: courier_fault,
         }
+    }
+
+    /// Audits and tells what was turned away, unless the same was told within the minute: then it is
+    /// only counted, so that a flood of what is refused does not become one of lines.
+    fn complain(&mut self, actor: &str, reason: &'static str, action: &str, subject: String) {
+        let Some(more) = self.complaints.tell(actor, reason, clock::now()) else {
+            return;
+        };
+        let subject = if more == 0 {
+            subject
+        } else {
+            format!("{subject} and {more} more before")
+        };
+        tracing::info!(actor, reason, subject, "turned away");
+        self.audit(actor, action, subject, None);
     }
 }
 

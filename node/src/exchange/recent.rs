@@ -4,6 +4,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use hanse_protocol::identity::RecordId;
+use hanse_protocol::timestamp::Timestamp;
 
 /// How many headers are remembered.
 const HEADERS: usize = 16_384;
@@ -26,12 +27,26 @@ pub(super) enum Judged {
         /// Whether whoever passes it on is to blame.
         courier: bool,
     },
+    /// Its author said it, and it was turned away for now.
+    Deferred {
+        /// When it is judged again.
+        until: Timestamp,
+    },
 }
 
 impl Recent {
     /// What came of these very bytes before.
     pub(super) fn find(&self, header: &[u8]) -> Option<Judged> {
         self.judged.get(blake3::hash(header).as_bytes()).copied()
+    }
+
+    /// Lets be judged again what was turned away for now.
+    pub(super) fn judge_again(&mut self) {
+        for judged in self.judged.values_mut() {
+            if let Judged::Deferred { until } = judged {
+                *until = Timestamp::default();
+            }
+        }
     }
 
     /// Remembers what came of these bytes.

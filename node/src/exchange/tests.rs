@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use tokio::sync::oneshot;
 
 use super::*;
+use crate::clocks::Clocks;
 use crate::keystore::Keystore;
 use crate::member::Member;
 use crate::metrics::Metrics;
@@ -22,6 +23,7 @@ use crate::store::entry::{BodyState, Entry};
 use crate::store::index::Engine;
 use crate::store::{Reader, Store, StoreSettings};
 
+mod abuse;
 mod charter;
 mod frozen;
 mod full;
@@ -32,9 +34,13 @@ struct Node {
     reader: Reader,
     member: Arc<Member>,
     nudges: mpsc::Receiver<Nudge>,
+    clocks: Clocks,
     thread: Thread,
     folder: TempDir,
 }
+
+/// Bytes sealed for others that a node keeps here.
+const OPAQUE_MAX: u64 = 8 << 10;
 
 const BY: fn() -> Actor = || Actor("test".to_owned());
 
@@ -71,6 +77,7 @@ impl Node {
         let store = folder.path().join("store");
         let (store, _) = Store::open_on(disk, &store, keystore.master(), &settings, &mut deriver).unwrap();
         let reader = store.reader();
+        let clocks = Clocks::default();
         let (nudges, nudged) = mpsc::channel(64);
         let parts = Parts {
             store,
@@ -79,6 +86,8 @@ impl Node {
             addresses: vec![],
             metrics: Arc::new(Metrics::new(&mut Registry::default())),
             nudges,
+            clocks: clocks.clone(),
+            opaque_max: OPAQUE_MAX,
         };
         let (exchange, thread) = start(parts).unwrap();
         Self {
@@ -86,6 +95,7 @@ impl Node {
             reader,
             member,
             nudges: nudged,
+            clocks,
             thread,
             folder,
         }
@@ -103,6 +113,7 @@ impl Node {
             nudges,
             thread,
             folder,
+            ..
         } = self;
         drop((exchange, reader, nudges));
         thread.join().unwrap().unwrap();
@@ -112,7 +123,7 @@ impl Node {
     async fn frame(&self, records: Vec<Carried>) -> Verdict {
         let (told, verdict) = oneshot::channel();
         let told = Mutex::new(Some(told));
-        let reply = move |verdict| told.lock().unwrap().take().unwrap().send(verdict).unwrap();
+        let reply = move |verdict, _| told.lock().unwrap().take().unwrap().send(verdict).unwrap();
         assert!(
             self.exchange
                 .offer_frame(NodeId([0; 32]), records, Box::new(reply))

@@ -12,11 +12,15 @@ use hanse_protocol::timestamp::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use super::batch::Batch;
-use super::held::Shared;
+use super::budget::Ledger;
+use super::complaints::Complaints;
+use super::held::{ASIDE, Shared};
 use super::membership::signed::Signed;
 use super::recent::Recent;
+use super::shedding::Opaque;
 use super::{Command, Exchange, INBOX, Nudge, Standing};
 use crate::clock;
+use crate::clocks::Clocks;
 use crate::heads::{self, Freeze};
 use crate::member::Member;
 use crate::metrics::Metrics;
@@ -46,6 +50,11 @@ pub struct Parts {
     pub metrics: Arc<Metrics>,
     /// Where it says what others should do; when full, timers do it later.
     pub nudges: mpsc::Sender<Nudge>,
+    /// What time the others say it is.
+    pub clocks: Clocks,
+    /// Bytes of bodies sealed for others that are kept; beyond that the oldest of the heaviest author
+    /// are given up.
+    pub opaque_max: u64,
 }
 
 /// The place in our own lane where the next record goes.
@@ -66,6 +75,14 @@ pub(super) struct Worker {
     pub(super) metrics: Arc<Metrics>,
     pub(super) held: Shared,
     pub(super) recent: Recent,
+    pub(super) ledger: Ledger,
+    pub(super) complaints: Complaints,
+    pub(super) clocks: Clocks,
+    pub(super) opaque: Opaque,
+    /// Work since the present frame began that came of no use.
+    pub(super) idle: u32,
+    /// When what was turned away for now was last let be asked for again.
+    asked_again: Timestamp,
     pub(super) own: OwnChain,
     /// The newest admitted record of each chain: what most records follow.
     pub(super) tails: std::collections::HashMap<(Handle, u16, u32), (RecordId, Timestamp)>,
@@ -116,6 +133,8 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         addresses,
         metrics,
         nudges,
+        clocks,
+        opaque_max,
     } = parts;
     let reader = store.reader();
     let charters = charters.map(Arc::new);
@@ -143,6 +162,12 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         metrics,
         held: Shared::default(),
         recent: Recent::default(),
+        ledger: Ledger::default(),
+        complaints: Complaints::default(),
+        clocks,
+        opaque: Opaque::new(opaque_max),
+        idle: 0,
+        asked_again: clock::now(),
         own: OwnChain::default(),
         tails: std::collections::HashMap::new(),
         batch: Batch::default(),
@@ -160,6 +185,8 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
     worker.load()?;
     let (held, heads) = (worker.held.clone(), worker.heads.clone());
     let member = Arc::clone(&worker.member);
+    let overdrafts = worker.ledger.overdrafts();
+    let clocks = worker.clocks.clone();
     let thread = std::thread::Builder::new()
         .name("exchange".to_owned())
         .spawn(move || worker.run(&clockwork, work));
@@ -172,6 +199,8 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
             held,
             heads,
             member,
+            overdrafts,
+            clocks,
         },
         thread,
     ))
@@ -189,6 +218,8 @@ impl Worker {
         self.metrics.forked(charters.fork_open());
         self.tell_standing();
         for member in &charters.charter().members {
+            let kept = self.reader.note(&super::shedding::note(&member.handle))?;
+            self.opaque.kept_before(&member.handle, kept.as_deref());
             let holdings = self
                 .reader
                 .holdings(charters.community(), &member.handle, RANGES)?;
@@ -257,6 +288,7 @@ impl Worker {
                 Err(_) => {
                     self.look_for_room();
                     self.look_at_freeze();
+                    self.shed();
                     self.commit()?;
                     self.maintain()?;
                 }
@@ -389,6 +421,10 @@ impl Worker {
             self.send_nudges();
             return Ok(());
         }
+        self.shed();
+        for note in self.ledger.notes().into_iter().chain(self.opaque.notes()) {
+            self.batch.push(note, None);
+        }
         let (entries, told) = self.batch.take();
         let started = Instant::now();
         let count = entries.len();
@@ -419,6 +455,12 @@ impl Worker {
     }
 
     fn maintain(&mut self) -> Result<(), Arc<StoreError>> {
+        let now = clock::now();
+        // Either way: a clock that went back must not make this wait for ever.
+        if now.since(self.asked_again).max(self.asked_again.since(now)) >= ASIDE {
+            self.asked_again = now;
+            self.held.ask_again();
+        }
         self.store.maintain(clock::now()).map_err(Arc::new)
     }
 
@@ -444,6 +486,9 @@ impl Worker {
     /// Puts new charters in force. Others are told after the commit: what leaves this node must not
     /// be forgotten by it. Records that follow in this very batch already stand under them.
     pub(super) fn stand_under(&mut self, charters: CharterChain) {
+        // A new charter may know what was unknown, and allow more.
+        self.held.ask_again();
+        self.recent.judge_again();
         self.metrics.forked(charters.fork_open());
         self.charters = Some(Arc::new(charters));
         self.stands_anew = true;

@@ -11,7 +11,7 @@ use hanse_protocol::frame::Carried;
 use hanse_protocol::heal::{Answer, Question, Run};
 use hanse_protocol::identity::{NodeId, RecordId};
 
-use super::talk::{self, TalkError};
+use super::talk::{self, Patience, TalkError};
 use crate::exchange::{CharterFate, Exchange};
 use crate::mesh::{self, MeshStream};
 use crate::store::entry::BodyState;
@@ -20,8 +20,10 @@ use crate::store::{ChainLink, Reader, StoreError};
 /// Largest question, bytes.
 const QUESTION: usize = 4 << 10;
 
-/// Records looked up at once.
+/// Records looked up at once, and bytes after which no further one is: what waits for a slow reader
+/// waits in memory.
 const PAGE: usize = 64;
+const PAGE_BYTES: usize = 1 << 20;
 
 /// Why an answer stopped.
 #[derive(Debug, thiserror::Error)]
@@ -42,7 +44,8 @@ pub async fn stream(exchange: Exchange, store: Reader, from: NodeId, mut stream:
 }
 
 async fn questions(exchange: &Exchange, store: &Reader, stream: &mut MeshStream) -> Result<(), AnswerError> {
-    while let Some(question) = talk::receive(stream, QUESTION).await? {
+    let mut patience = Patience::default();
+    while let Some(question) = talk::receive(stream, QUESTION, &mut patience).await? {
         match question {
             Question::Holdings(theirs) => {
                 let standing = exchange.standing();
@@ -54,16 +57,16 @@ async fn questions(exchange: &Exchange, store: &Reader, stream: &mut MeshStream)
                     Some(ours) if ours != theirs => Answer::OtherCharter(ours),
                     _ => Answer::Holdings(exchange.held()),
                 };
-                talk::send(stream, &answer).await?;
+                talk::send(stream, &answer, &mut patience).await?;
             }
-            Question::Records(run) => records(exchange, store, stream, run).await?,
+            Question::Records(run) => records(exchange, store, stream, run, &mut patience).await?,
             Question::Body(id) => {
                 let store = store.clone();
                 let answer = tokio::task::spawn_blocking(move || body(&store, &id)).await??;
-                talk::send(stream, &answer).await?;
+                talk::send(stream, &answer, &mut patience).await?;
             }
         }
-        talk::flush(stream).await?;
+        talk::flush(stream, &mut patience).await?;
     }
     Ok(())
 }
@@ -73,6 +76,7 @@ async fn records(
     store: &Reader,
     stream: &mut MeshStream,
     run: Run,
+    patience: &mut Patience,
 ) -> Result<(), AnswerError> {
     let standing = exchange.standing();
     let mut next = run.first;
@@ -83,12 +87,12 @@ async fn records(
         let page = tokio::task::spawn_blocking(move || page(&store, &charters, &asked, next));
         let (page, after) = page.await??;
         for carried in page {
-            talk::send(stream, &Answer::Record(carried)).await?;
+            talk::send(stream, &Answer::Record(carried), patience).await?;
         }
         let Some(after) = after else { break };
         next = after;
     }
-    Ok(talk::send(stream, &Answer::End).await?)
+    Ok(talk::send(stream, &Answer::End, patience).await?)
 }
 
 /// The next records of a run, and where to go on.
@@ -104,14 +108,21 @@ fn page(
         .filter(|_| found.len() == PAGE)
         .and_then(|link| link.seq.checked_add(1));
     let mut page = Vec::new();
+    let (mut bytes, mut last) = (0, None);
     for ChainLink { seq, id, .. } in found {
         if seq > run.last {
             return Ok((page, None));
         }
+        // Two records of one number are not torn apart.
+        if bytes >= PAGE_BYTES && last != Some(seq) {
+            return Ok((page, Some(seq)));
+        }
+        last = Some(seq);
         if let Some(stored) = store.record(&id)?
             && counts(charters, &stored.header)
         {
             let body = stored.body.filter(|_| stored.state != BodyState::Gone);
+            bytes += stored.header.len() + body.as_ref().map_or(0, Vec::len);
             page.push(Carried {
                 header: stored.header,
                 body,

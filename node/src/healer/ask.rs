@@ -9,7 +9,7 @@ use hanse_protocol::identity::{NodeId, RecordId};
 use rand::seq::SliceRandom;
 
 use super::Healer;
-use super::talk::{self, TalkError};
+use super::talk::{self, Patience, TalkError};
 use crate::exchange::{BodyFate, CharterFate, ExchangeError};
 use crate::mesh::{MeshError, MeshStream};
 use crate::store::entry::Origin;
@@ -33,6 +33,8 @@ pub(super) enum AskError {
     Talk(#[from] TalkError),
     #[error("the exchange: {0}")]
     Exchange(#[from] ExchangeError),
+    #[error("the peer closed the stream: it is busy, or gone")]
+    Closed,
     #[error("the peer broke the protocol")]
     Protocol,
     #[error("the peer stands under another charter")]
@@ -42,6 +44,15 @@ pub(super) enum AskError {
 }
 
 impl AskError {
+    /// Whether the peer wasted our time, and may wait for the next conversation.
+    pub(super) fn is_waste(&self) -> bool {
+        let garbage = matches!(
+            self,
+            Self::Protocol | Self::Talk(TalkError::TooLarge(_) | TalkError::Malformed)
+        );
+        garbage || self.is_silence()
+    }
+
     /// Whether the link itself may be dead: the other end took it up and then said nothing.
     pub(super) fn is_silence(&self) -> bool {
         matches!(
@@ -60,11 +71,14 @@ impl Healer {
             return Ok(());
         };
         let mut stream = self.mesh.open_stream(peer).await?;
-        talk::send(&mut stream, &Question::Holdings(charters.newest().reference())).await?;
-        talk::flush(&mut stream).await?;
-        let theirs = match talk::receive(&mut stream, MESSAGE).await? {
+        let mut patience = Patience::default();
+        let question = Question::Holdings(charters.newest().reference());
+        talk::send(&mut stream, &question, &mut patience).await?;
+        talk::flush(&mut stream, &mut patience).await?;
+        let theirs = match talk::receive(&mut stream, MESSAGE, &mut patience).await? {
             Some(Answer::Holdings(runs)) => runs,
             Some(Answer::OtherCharter(_)) => return Err(AskError::OtherCharter),
+            None => return Err(AskError::Closed),
             _ => return Err(AskError::Protocol),
         };
         if !grace.is_zero() && theirs.iter().any(|run| !self.exchange.lacking(run).is_empty()) {
@@ -77,7 +91,8 @@ impl Healer {
         let lacking = listed.flat_map(|run| self.exchange.lacking(run)).take(RUNS);
         let mut idle = 0;
         for run in lacking.collect::<Vec<_>>() {
-            self.fetch(peer, &mut stream, run, &mut idle).await?;
+            self.fetch(peer, (&mut stream, &mut patience), run, &mut idle)
+                .await?;
         }
         Ok(())
     }
@@ -87,16 +102,16 @@ impl Healer {
     async fn fetch(
         &self,
         peer: NodeId,
-        stream: &mut MeshStream,
+        (stream, patience): (&mut MeshStream, &mut Patience),
         run: Run,
         idle: &mut usize,
     ) -> Result<(), AskError> {
-        talk::send(stream, &Question::Records(run)).await?;
-        talk::flush(stream).await?;
+        talk::send(stream, &Question::Records(run), patience).await?;
+        talk::flush(stream, patience).await?;
         let mut batch: Vec<Carried> = Vec::new();
         let mut bytes = 0;
         loop {
-            match talk::receive(stream, MESSAGE).await? {
+            match talk::receive(stream, MESSAGE, patience).await? {
                 Some(Answer::Record(carried)) => {
                     bytes += carried.header.len() + carried.body.as_ref().map_or(0, Vec::len);
                     batch.push(carried);
@@ -106,6 +121,7 @@ impl Healer {
                     }
                 }
                 Some(Answer::End) => break,
+                None => return Err(AskError::Closed),
                 _ => return Err(AskError::Protocol),
             }
         }
@@ -162,14 +178,22 @@ impl Healer {
         let mut peers: Vec<NodeId> = self.links.now().into_iter().collect();
         peers.shuffle(&mut rand::rng());
         peers.retain(|peer| Some(*peer) != courier);
-        for peer in courier.into_iter().chain(peers) {
+        let mut peers: Vec<NodeId> = courier.into_iter().chain(peers).collect();
+        // Who lately wasted our time is asked last.
+        peers.sort_by_key(|peer| self.shunned.is(peer));
+        for peer in peers {
             match self.pull_from(peer, id).await {
                 Ok(Some(BodyFate::Kept | BodyFate::NotAwaited)) => return "kept",
                 Ok(Some(BodyFate::Wrong)) => {
                     tracing::warn!(record = %id, peer = %peer, "a peer sent a body that is not the record's");
                 }
                 Ok(None) => {}
-                Err(error) => tracing::debug!(record = %id, peer = %peer, %error, "body not pulled"),
+                Err(error) => {
+                    if error.is_waste() {
+                        self.shunned.add(peer);
+                    }
+                    tracing::debug!(record = %id, peer = %peer, %error, "body not pulled");
+                }
             }
         }
         "not-found"
@@ -177,11 +201,13 @@ impl Healer {
 
     async fn pull_from(&self, peer: NodeId, id: RecordId) -> Result<Option<BodyFate>, AskError> {
         let mut stream = self.mesh.open_stream(peer).await?;
-        talk::send(&mut stream, &Question::Body(id)).await?;
-        talk::flush(&mut stream).await?;
-        match talk::receive(&mut stream, MESSAGE).await? {
+        let mut patience = Patience::default();
+        talk::send(&mut stream, &Question::Body(id), &mut patience).await?;
+        talk::flush(&mut stream, &mut patience).await?;
+        match talk::receive(&mut stream, MESSAGE, &mut patience).await? {
             Some(Answer::Body(body)) => Ok(Some(self.exchange.body(id, body, Origin::Heal).await?)),
             Some(Answer::NotHeld | Answer::Gone) => Ok(None),
+            None => Err(AskError::Closed),
             _ => Err(AskError::Protocol),
         }
     }

@@ -1,6 +1,7 @@
 //! Whom to dial, and when: a schedule without I/O, given the time.
 //!
-//! Up to [`DIAL_ALL`] listed nodes are all dialled. Above that a node keeps [`ENOUGH`] links: it dials
+//! A leaf keeps [`OF_A_LEAF`] links, since hubs carry everything and should not all be asked to. Another
+//! node: up to [`DIAL_ALL`] listed nodes are all dialled. Above that a node keeps [`ENOUGH`] links: it dials
 //! in random order until it has them and no further, and nodes that fail step back in the order, so
 //! every one gets its turn. Links that others opened count.
 
@@ -14,13 +15,16 @@ use rand::RngExt;
 use tokio::time::Instant;
 
 use super::names::{dialable, peer_of};
-use super::{Membership, MeshError};
+use super::{Membership, MeshError, Profile};
 
 /// Listed nodes up to which every one is dialled.
 const DIAL_ALL: usize = 40;
 
 /// Links with which a node of a larger community is content; gossipsub keeps 6 to 12 of them busy.
 const ENOUGH: usize = 20;
+
+/// Links with which a leaf is content: one or two may fail.
+const OF_A_LEAF: usize = 4;
 
 /// Shortest wait before a node is dialled again.
 const SOONEST: Duration = Duration::from_millis(500);
@@ -56,13 +60,15 @@ pub(super) struct Dial {
 #[derive(Debug)]
 pub(super) struct Dialler {
     own: NodeId,
+    profile: Profile,
     targets: HashMap<NodeId, Target>,
 }
 
 impl Dialler {
-    pub(super) fn new(own: NodeId) -> Self {
+    pub(super) fn new(own: NodeId, profile: Profile) -> Self {
         Self {
             own,
+            profile,
             targets: HashMap::new(),
         }
     }
@@ -138,8 +144,9 @@ impl Dialler {
     /// How many more may be dialled beside those being dialled.
     fn room(&self, links: usize) -> usize {
         let under_way = self.targets.values().filter(|target| target.dialling).count();
-        match self.targets.len() {
-            listed @ 0..=DIAL_ALL => listed,
+        match (self.profile, self.targets.len()) {
+            (Profile::Leaf, _) => OF_A_LEAF.saturating_sub(links + under_way),
+            (_, listed @ 0..=DIAL_ALL) => listed,
             _ => ENOUGH.saturating_sub(links + under_way),
         }
     }
@@ -224,7 +231,7 @@ mod tests {
     #[tokio::test]
     async fn a_small_league_is_dialled_whole_and_never_oneself() {
         let start = Instant::now();
-        let mut dialler = Dialler::new(node(0));
+        let mut dialler = Dialler::new(node(0), Profile::Peer);
         dialler.revise(&league(40), start);
         let dials = dialler.due(start + MOMENT, 0, |_| false);
         let named: HashSet<_> = dials.iter().map(|dial| dial.node).collect();
@@ -236,7 +243,7 @@ mod tests {
     #[tokio::test]
     async fn a_large_league_is_dialled_until_there_are_enough_links() {
         let start = Instant::now();
-        let mut dialler = Dialler::new(node(0));
+        let mut dialler = Dialler::new(node(0), Profile::Peer);
         dialler.revise(&league(120), start);
         let now = start + MOMENT;
         let first: HashSet<_> = dialler
@@ -262,7 +269,7 @@ mod tests {
     #[tokio::test]
     async fn waits_double_up_to_a_minute_and_a_new_address_ends_them() {
         let mut now = Instant::now();
-        let mut dialler = Dialler::new(node(0));
+        let mut dialler = Dialler::new(node(0), Profile::Peer);
         let mut membership = league(2);
         dialler.revise(&membership, now);
         let mut waits = Vec::new();
@@ -284,7 +291,7 @@ mod tests {
     #[tokio::test]
     async fn a_link_that_never_lasts_is_redialled_ever_more_slowly() {
         let now = Instant::now();
-        let mut dialler = Dialler::new(node(0));
+        let mut dialler = Dialler::new(node(0), Profile::Peer);
         dialler.revise(&league(2), now);
         for _ in 0..8 {
             dialler.lost(&node(1), MOMENT, now);

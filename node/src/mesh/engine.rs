@@ -38,8 +38,11 @@ use super::handle::{Command, MeshHandle, STREAMS, Ticket};
 use super::meters::Meters;
 use super::names::{node_of, peer_of};
 use super::resolve::{is_named, resolve};
+use super::silence::{Look, Silence};
+use super::slow::Slow;
 use super::{
-    CharterAnswer, Membership, MeshError, MeshEvent, MeshSettings, MeshStream, PeerInfo, Verdict, transport,
+    CharterAnswer, Membership, MeshError, MeshEvent, MeshSettings, MeshStream, PeerInfo, Profile, Verdict,
+    transport,
 };
 
 /// Frames that may await their verdict, and so verdicts that may wait to be read. With frames of
@@ -103,6 +106,10 @@ pub(super) struct Engine {
     /// Dials whose addresses are being looked up, one a node at most.
     resolving: FuturesUnordered<BoxFuture<'static, Dial>>,
     pace: Pace,
+    slow: Slow,
+    silence: Silence,
+    /// When links are next looked at for silence.
+    look_at: Instant,
     meters: Meters,
     membership: watch::Receiver<Arc<Membership>>,
     /// False once nobody is left to change the membership.
@@ -147,15 +154,21 @@ impl Engine {
         let incoming = control
             .accept(STREAMS)
             .map_err(|_| MeshError::Gossip("streams are taken".to_owned()))?;
-        let gossip = gossip::gossip(community, settings.hub, registry)?;
+        let gossip = gossip::gossip(community, settings, registry)?;
         let switches = Switches::default();
         let transport = transport::transport(&keys, community, &meters, switches.clone())?;
+        let transport = transport::with_quic(transport, &keys, settings.quic);
         let protocols = setup::protocols(settings, own, gossip, streams, &meters, switches);
         let config = libp2p::swarm::Config::with_tokio_executor()
             .with_idle_connection_timeout(IDLE)
             .with_max_negotiating_inbound_streams(NEGOTIATIONS);
         let mut swarm = Swarm::new(transport, protocols, peer, config);
-        let unheard_listeners = setup::listen(&mut swarm, &settings.listen)?;
+        let listen = if settings.profile == Profile::Leaf {
+            &[]
+        } else {
+            settings.listen.as_slice()
+        };
+        let unheard_listeners = setup::listen(&mut swarm, listen)?;
         let (command_sender, commands) = mpsc::channel(COMMANDS);
         let (verdict_sender, verdicts) = mpsc::channel(AWAITING);
         let handle = MeshHandle {
@@ -166,10 +179,13 @@ impl Engine {
         let engine = Self {
             swarm,
             topic: gossip::topic(community).hash(),
-            dialler: Dialler::new(own),
+            dialler: Dialler::new(own, settings.profile),
             dial_at: None,
             resolving: FuturesUnordered::new(),
             pace: Pace::new(Instant::now()),
+            slow: Slow::new(settings.patience),
+            silence: Silence::new(settings.silence),
+            look_at: Instant::now(),
             meters,
             membership,
             membership_lives: true,
@@ -206,6 +222,7 @@ impl Engine {
                 () = room(&self.events), if !self.changed.is_empty() => self.tell_next(),
                 () = at(self.courteous.front().map(|(when, _)| *when)) => self.pass_on(),
                 () = at(self.dial_at) => self.dial(),
+                () = tokio::time::sleep_until(self.look_at) => self.look(),
                 () = self.events.closed() => return Err(MeshError::Stopped),
             }
         }
@@ -224,6 +241,7 @@ impl Engine {
         let membership = self.membership.borrow_and_update().clone();
         let listed = membership.nodes.keys().filter_map(peer_of).collect();
         self.dialler.revise(&membership, Instant::now());
+        self.silence.retain(|node| membership.nodes.contains_key(node));
         // Who is expelled is gone for us at once, whenever the connection is.
         for peer in self.door().revise(listed) {
             let protocols = self.swarm.behaviour_mut();
@@ -239,6 +257,43 @@ impl Engine {
         for node in unlisted {
             self.tell(node);
         }
+        self.schedule();
+    }
+
+    /// Makes links anew over which gossip has fallen silent.
+    fn look(&mut self) {
+        let now = Instant::now();
+        self.look_at = now + self.silence.pause();
+        let protocols = self.swarm.behaviour();
+        let gossip = protocols.gossip.inner();
+        let neighbours: HashSet<_> = gossip.mesh_peers(&self.topic).collect();
+        let silent: HashSet<_> = gossip
+            .all_peers()
+            .filter(|(_, topics)| topics.is_empty())
+            .map(|(peer, _)| peer)
+            .collect();
+        let looks = protocols.door.links().map(|(peer, link)| {
+            let look = Look {
+                since: link.since,
+                heard: protocols.gossip.heard(peer).unwrap_or(link.since),
+                expected: neighbours.contains(peer) || silent.contains(peer),
+            };
+            (link.node, look)
+        });
+        let looks: Vec<_> = looks.collect();
+        for (node, look) in looks {
+            if self.silence.is_dead(node, look, now) {
+                tracing::warn!(%node, "gossip over a link has fallen silent: it is made anew");
+                self.renew(&node, "silent");
+            }
+        }
+    }
+
+    /// Closes the link to a node and dials it at once.
+    fn renew(&mut self, node: &NodeId, why: &'static str) {
+        self.hang_up(node, why);
+        // Who cannot be dialled dials us.
+        let _ = self.dialler.hurry(node, Instant::now());
         self.schedule();
     }
 
@@ -416,9 +471,9 @@ impl Engine {
                 self.asked_for_listeners.retain(|reply| !reply.is_closed());
                 self.asked_for_listeners.push(reply);
             }
-            Command::Close(node) => self.hang_up(&node),
+            Command::Close(node) => self.hang_up(&node, "asked"),
             Command::Redial(node, reply) => {
-                self.hang_up(&node);
+                self.hang_up(&node, "asked");
                 let _ = reply.send(self.dialler.hurry(&node, Instant::now()));
                 self.schedule();
             }
@@ -430,9 +485,9 @@ impl Engine {
         self.swarm.behaviour().door.link(&peer).map(|_| peer)
     }
 
-    fn hang_up(&mut self, node: &NodeId) {
+    fn hang_up(&mut self, node: &NodeId, why: &'static str) {
         if let Some(peer) = peer_of(node) {
-            self.door().hang_up(&peer, "asked");
+            self.door().hang_up(&peer, why);
         }
     }
 

@@ -23,6 +23,7 @@ use libp2p::swarm::{
     THandlerInEvent, THandlerOutEvent, ToSwarm, dummy,
 };
 use libp2p::{Multiaddr, PeerId};
+use tokio::time::Instant;
 
 /// The connections the door admitted, shared with the behaviours behind the gate. Only the swarm's
 /// task touches it; the lock is never contended.
@@ -64,6 +65,8 @@ pub(super) struct Gated<B> {
     inner: B,
     admitted: Admitted,
     known: HashMap<PeerId, Known>,
+    /// When something last came from a peer for the behaviour, whatever became of it.
+    heard: HashMap<PeerId, Instant>,
 }
 
 impl<B: NetworkBehaviour> Gated<B> {
@@ -72,7 +75,13 @@ impl<B: NetworkBehaviour> Gated<B> {
             inner,
             admitted,
             known: HashMap::new(),
+            heard: HashMap::new(),
         }
+    }
+
+    /// When something last came from a peer over its present connection; none if nothing has.
+    pub(super) fn heard(&self, peer: &PeerId) -> Option<Instant> {
+        self.heard.get(peer).copied()
     }
 
     pub(super) fn inner(&self) -> &B {
@@ -91,6 +100,7 @@ impl<B: NetworkBehaviour> Gated<B> {
 
     /// Takes leave of a peer at once, before its connection has closed: nothing more is sent to it.
     pub(super) fn forget(&mut self, peer: &PeerId) {
+        self.heard.remove(peer);
         if let Some(known) = self.known.remove(peer) {
             self.inner
                 .on_swarm_event(FromSwarm::ConnectionClosed(ConnectionClosed {
@@ -122,6 +132,7 @@ impl<B: NetworkBehaviour> Gated<B> {
     fn closed(&mut self, event: ConnectionClosed) {
         if self.knows(&event.peer_id, &event.connection_id) {
             self.known.remove(&event.peer_id);
+            self.heard.remove(&event.peer_id);
             let event = ConnectionClosed {
                 remaining_established: 0,
                 ..event
@@ -242,6 +253,7 @@ impl<B: NetworkBehaviour> NetworkBehaviour for Gated<B> {
     ) {
         match event {
             Either::Left(event) if self.knows(&peer, &connection) => {
+                self.heard.insert(peer, Instant::now());
                 self.inner.on_connection_handler_event(peer, connection, event);
             }
             Either::Left(_) => {}

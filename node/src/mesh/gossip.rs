@@ -14,7 +14,7 @@ use libp2p::gossipsub::{
 };
 use prometheus_client::registry::Registry;
 
-use super::MeshError;
+use super::{MeshError, MeshSettings, Profile};
 
 /// Gossipsub with peers held to our one topic, so that no peer can make us remember others.
 pub(super) type Gossip = Behaviour<IdentityTransform, WhitelistSubscriptionFilter>;
@@ -54,11 +54,18 @@ struct Degree {
 }
 
 impl Degree {
-    const LEAF: Self = Self {
+    const PEER: Self = Self {
         target: 6,
         low: 4,
         high: 12,
         outbound: 2,
+    };
+    /// A leaf has hubs for neighbours, and hubs carry everything.
+    const LEAF: Self = Self {
+        target: 3,
+        low: 2,
+        high: 6,
+        outbound: 1,
     };
     /// A hub carries many members that can only dial out and so have no neighbours but hubs.
     const HUB: Self = Self {
@@ -67,6 +74,14 @@ impl Degree {
         high: 96,
         outbound: 2,
     };
+
+    fn of(profile: Profile) -> Self {
+        match profile {
+            Profile::Peer => Self::PEER,
+            Profile::Hub => Self::HUB,
+            Profile::Leaf => Self::LEAF,
+        }
+    }
 }
 
 /// The one topic of a community: `/hanse/1/` and a hash of the community id in hex. The id itself opens
@@ -85,12 +100,16 @@ pub(super) fn frame_name(frame: &[u8]) -> MessageId {
 /// Gossipsub subscribed to the community's topic.
 pub(super) fn gossip(
     community: &CommunityId,
-    hub: bool,
+    settings: &MeshSettings,
     registry: &mut Registry,
 ) -> Result<Gossip, MeshError> {
     let topic = topic(community);
     let filter = WhitelistSubscriptionFilter(HashSet::from([topic.hash()]));
-    let config = config(&topic, hub)?;
+    #[cfg(test)]
+    let transmit = settings.transmit.unwrap_or(TRANSMIT);
+    #[cfg(not(test))]
+    let transmit = TRANSMIT;
+    let config = config(&topic, settings.profile, transmit)?;
     let mut gossip = Gossip::new_with_subscription_filter(MessageAuthenticity::Anonymous, config, filter)
         .map_err(|reason| MeshError::Gossip(reason.to_owned()))?
         .with_metrics(
@@ -118,20 +137,20 @@ pub(super) fn gossip(
 /// [`MeshError::Gossip`] if the settings do not fit each other, which tests hold.
 pub fn bare(community: &CommunityId) -> Result<(IdentTopic, Config), MeshError> {
     let topic = topic(community);
-    let config = config(&topic, false)?;
+    let config = config(&topic, Profile::Peer, TRANSMIT)?;
     Ok((topic, config))
 }
 
-fn config(topic: &IdentTopic, hub: bool) -> Result<Config, MeshError> {
-    let degree = if hub { Degree::HUB } else { Degree::LEAF };
+fn config(topic: &IdentTopic, profile: Profile, transmit: usize) -> Result<Config, MeshError> {
+    let degree = Degree::of(profile);
     let hash = topic.hash();
     ConfigBuilder::default()
         .validation_mode(ValidationMode::Anonymous)
         .validate_messages()
         .allow_self_origin(true)
         .message_id_fn(|message: &Message| frame_name(&message.data))
-        .max_transmit_size(TRANSMIT)
-        .max_transmit_size_for_topic(TRANSMIT, hash.clone())
+        .max_transmit_size(transmit)
+        .max_transmit_size_for_topic(transmit, hash.clone())
         .max_control_message_size(CONTROL)
         .max_control_messages_sent(CONTROL_IDS)
         .history_length(HISTORY)
@@ -199,14 +218,16 @@ mod tests {
 
     use super::*;
 
+    const PROFILES: [Profile; 3] = [Profile::Peer, Profile::Hub, Profile::Leaf];
+
     /// An IHAVE carries each name with a tag and a length byte.
     const NAME_ON_WIRE: usize = MESSAGE_ID + 2;
 
     #[test]
     fn no_packet_of_ours_can_silence_a_link() {
         let topic = topic(&CommunityId([7; 32]));
-        for hub in [false, true] {
-            let config = config(&topic, hub).unwrap();
+        for profile in PROFILES {
+            let config = config(&topic, profile, TRANSMIT).unwrap();
             assert_eq!(frame_name(b"a frame").0.len(), MESSAGE_ID);
             assert!(config.max_control_messages_sent() * NAME_ON_WIRE < config.max_control_message_size());
             assert!(config.max_control_message_size() < config.max_transmit_size());
@@ -218,8 +239,9 @@ mod tests {
     #[test]
     fn mesh_sizes_fit_each_other_by_default_and_for_the_topic() {
         let topic = topic(&CommunityId([7; 32]));
-        for (hub, degree) in [(false, Degree::LEAF), (true, Degree::HUB)] {
-            let config = config(&topic, hub).unwrap();
+        for profile in PROFILES {
+            let degree = Degree::of(profile);
+            let config = config(&topic, profile, TRANSMIT).unwrap();
             let hash = topic.hash();
             assert!(
                 degree.outbound <= degree.low && degree.low <= degree.target && degree.target <= degree.high
@@ -238,7 +260,7 @@ mod tests {
 
     #[test]
     fn frames_wait_for_their_verdict_longer_than_they_are_gossiped() {
-        let config = config(&topic(&CommunityId([7; 32])), false).unwrap();
+        let config = config(&topic(&CommunityId([7; 32])), Profile::Peer, TRANSMIT).unwrap();
         assert!(config.validate_messages() && !config.flood_publish() && config.allow_self_origin());
         assert!(config.history_length() > config.history_gossip());
         assert!(config.heartbeat_interval() * HISTORY as u32 <= config.duplicate_cache_time());

@@ -78,7 +78,7 @@ impl Meters {
         );
         r.register(
             "connections_closed",
-            "Connections we refused or closed and why: asked, expelled, unlisted, superseded, twin, answered, overdue, crowded, talkative, listed, nameless, and cut for those that would not close (unit: connections)",
+            "Connections we refused or closed and why: asked, expelled, unlisted, superseded, twin, answered, overdue, crowded, talkative, listed, nameless, silent, slow, and cut for those that would not close (unit: connections)",
             meters.closed.clone(),
         );
         r.register(

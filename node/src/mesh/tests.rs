@@ -1,8 +1,12 @@
 //! Stories of the mesh over real TCP on the loopback address: named members, a stranger, a candidate.
 
+mod frozen;
 mod gating;
 mod gossiping;
+mod leaves;
 mod linking;
+#[cfg(feature = "quic")]
+mod quic;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,7 +22,8 @@ use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
 use super::{
-    Membership, MeshError, MeshEvent, MeshHandle, MeshSettings, Publish, Ticket, Verdict, names, start,
+    Membership, MeshError, MeshEvent, MeshHandle, MeshSettings, Profile, Publish, Ticket, Verdict, names,
+    start,
 };
 
 const COMMUNITY: CommunityId = CommunityId([0x48; 32]);

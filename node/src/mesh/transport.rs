@@ -57,6 +57,44 @@ pub(super) fn transport(
         .boxed())
 }
 
+/// The same and QUIC beside it, if that is wanted and built in. QUIC brings its own handshake, which
+/// knows nothing of the community: there the gate alone tells a member from a stranger. Its bytes are
+/// not counted.
+#[cfg(feature = "quic")]
+pub(super) fn with_quic(
+    tcp: Boxed<(PeerId, StreamMuxerBox)>,
+    keys: &Keypair,
+    wanted: bool,
+) -> Boxed<(PeerId, StreamMuxerBox)> {
+    use futures::future::Either;
+    use libp2p::core::transport::OrTransport;
+    use libp2p::quic;
+
+    if !wanted {
+        return tcp;
+    }
+    let mut config = quic::Config::new(keys);
+    config.handshake_timeout = HANDSHAKE;
+    config.max_concurrent_stream_limit = u32::try_from(STREAMS).unwrap_or(u32::MAX);
+    let quic = quic::tokio::Transport::new(config)
+        .map(|(peer, connection), _| (peer, StreamMuxerBox::new(connection)));
+    OrTransport::new(quic, tcp)
+        .map(|connected, _| match connected {
+            Either::Left(connected) | Either::Right(connected) => connected,
+        })
+        .boxed()
+}
+
+/// As it is: QUIC is not built in.
+#[cfg(not(feature = "quic"))]
+pub(super) fn with_quic(
+    tcp: Boxed<(PeerId, StreamMuxerBox)>,
+    _: &Keypair,
+    _: bool,
+) -> Boxed<(PeerId, StreamMuxerBox)> {
+    tcp
+}
+
 /// Noise over a counted socket. The counting starts here because only here is the peer's name learnt
 /// while the socket is still ours to wrap.
 #[derive(Clone)]

@@ -60,7 +60,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_example() {
                 "HANSED__MESH__LISTEN",
                 "/ip4/127.0.0.1/tcp/0,/ip4/192.0.2.7/tcp/7475",
             ),
-            ("HANSED__MESH__HUB", "false"),
+            ("HANSED__MESH__PROFILE", "peer"),
             ("HANSED__STORE__ENGINE", "sled"),
             ("HANSED__MEMBER__SECTOR", "42"),
             ("UNRELATED", "x"),
@@ -69,7 +69,8 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_example() {
     )
     .unwrap();
     assert_eq!(settings.healing.every, Duration::from_secs(120));
-    assert!(!settings.mesh.hub);
+    assert_eq!(settings.mesh.profile, MeshProfile::Peer);
+    assert_eq!(settings.store.opaque_max, 10 << 30);
     assert_eq!(settings.store.engine, Engine::Sled);
     assert_eq!(settings.member.sector, "42");
     assert_eq!(settings.mesh.listen.len(), 2);

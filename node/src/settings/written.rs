@@ -9,7 +9,9 @@ use hanse_protocol::limits;
 use hanse_protocol::local::span;
 use serde::Deserialize;
 
-use super::{Api, Engine, Healing, Keys, Log, LogFormat, Master, Mesh, Settings, SettingsError, Store};
+use super::{
+    Api, Engine, Healing, Keys, Log, LogFormat, Master, Mesh, MeshProfile, Settings, SettingsError, Store,
+};
 use crate::keystore::is_credential;
 
 /// Most host names, listen addresses or external addresses.
@@ -51,13 +53,15 @@ struct WrittenApi {
 struct WrittenMesh {
     listen: Vec<String>,
     external: Vec<String>,
-    hub: bool,
+    profile: MeshProfile,
+    quic: bool,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenStore {
     engine: Engine,
+    opaque_max: u64,
 }
 
 #[derive(Deserialize)]
@@ -152,6 +156,14 @@ impl WrittenMesh {
                 return Err(refused(key, reason));
             }
         }
+        if self.quic && !cfg!(feature = "quic") {
+            let reason = "this program was built without QUIC: the feature `quic` builds it in";
+            return Err(refused("mesh.quic", reason));
+        }
+        if self.profile == MeshProfile::Leaf && !self.external.is_empty() {
+            let reason = "a leaf cannot be dialled: it has no external addresses";
+            return Err(refused("mesh.external", reason));
+        }
         if self.external.len() > limits::ADDRESSES {
             return Err(refused(
                 "mesh.external",
@@ -161,7 +173,8 @@ impl WrittenMesh {
         Ok(Mesh {
             listen: self.listen,
             external: self.external,
-            hub: self.hub,
+            profile: self.profile,
+            quic: self.quic,
         })
     }
 }
@@ -169,7 +182,10 @@ impl WrittenMesh {
 impl WrittenStore {
     fn check(self) -> Result<Store, SettingsError> {
         match self.engine {
-            Engine::Fjall | Engine::Sled => Ok(Store { engine: self.engine }),
+            Engine::Fjall | Engine::Sled => Ok(Store {
+                engine: self.engine,
+                opaque_max: self.opaque_max,
+            }),
             Engine::Memory => Err(refused("store.engine", "`memory` keeps nothing: it is for tests")),
         }
     }

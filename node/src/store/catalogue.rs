@@ -300,6 +300,7 @@ impl RecordRow {
             BodyState::Opaque => 2,
             BodyState::Unsound => 3,
             BodyState::Gone => 4,
+            BodyState::Shed => 5,
         };
         let body = self.body.unwrap_or_default();
         key(&[
@@ -321,6 +322,7 @@ impl RecordRow {
             [2] => BodyState::Opaque,
             [3] => BodyState::Unsound,
             [4] => BodyState::Gone,
+            [5] => BodyState::Shed,
             _ => return Err(IndexError::Malformed("state of a record")),
         };
         Ok(Self {

@@ -80,7 +80,8 @@ pub struct RecordEntry {
     /// How it came.
     #[n(5)]
     pub origin: Origin,
-    /// How the body stands: [`BodyState::Awaited`] or [`BodyState::Gone`] without one.
+    /// How the body stands: [`BodyState::Awaited`], [`BodyState::Gone`] or [`BodyState::Shed`] without
+    /// one.
     #[n(6)]
     pub state: BodyState,
 }
@@ -95,7 +96,7 @@ pub struct BodyEntry {
     /// The record's id.
     #[n(1)]
     pub id: RecordId,
-    /// The body as it travelled, at most [`limits::BODY`] bytes; empty when it is gone.
+    /// The body as it travelled, at most [`limits::BODY`] bytes; empty when it is gone or shed.
     #[cbor(n(2), with = "bytes")]
     pub body: Vec<u8>,
     /// When the body came, or was given up.
@@ -173,6 +174,10 @@ pub enum BodyState {
     /// Retracted or given up; the header stays as its tombstone.
     #[n(4)]
     Gone,
+    /// Not held here, and not asked for: over its author's budget, or given up for room. Others may
+    /// hold it, and a later entry may bring it.
+    #[n(5)]
+    Shed,
 }
 
 /// Why an entry cannot be logged, or bytes are no entry.
@@ -270,7 +275,7 @@ fn bounded(part: &'static str, size: usize, bound: usize) -> Result<(), EntryErr
 }
 
 fn states(state: BodyState, present: bool) -> Result<(), EntryError> {
-    if matches!(state, BodyState::Awaited | BodyState::Gone) == present {
+    if matches!(state, BodyState::Awaited | BodyState::Gone | BodyState::Shed) == present {
         Err(EntryError::State { state, present })
     } else {
         Ok(())

@@ -261,7 +261,8 @@ impl<'a> Updates<'a> {
                 _ => {}
             }
         }
-        let body = (!gone).then_some(position);
+        let held = !gone && state != BodyState::Shed;
+        let body = held.then_some(position);
         self.put_row(id, RecordRow { body, state, ..row });
     }
 

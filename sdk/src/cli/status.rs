@@ -13,7 +13,8 @@ use crate::client::Client;
 /// With --json: {"agent","member","peer_id","started","community":{"id","name","charter",
 /// "charter_hash","expires","members","fork","frozen"} or null,"store":{"position","records","awaited",
 /// "log_bytes","index_bytes"},"peers":[{"member","peer_id","address","bytes_in","bytes_out",
-/// "last_healed"}],"listening":[…]} with instants in RFC 3339.
+/// "last_healed"}],"listening":[…],"over_budget":[{"author","day","records","bytes","without_body",
+/// "refused"}],"clock":{"seconds","ahead","members"} or null} with instants in RFC 3339.
 #[derive(Args)]
 pub(super) struct Status {}
 
@@ -73,6 +74,26 @@ fn told(status: &StatusReply) -> String {
         ),
         ("peers", status.peers.len().to_string()),
     ]);
+    if let Some(clock) = &status.clock {
+        let way = if clock.ahead { "ahead of" } else { "behind" };
+        let text = format!(
+            "{} s {way} those of {} members: nothing is published before it is right",
+            clock.seconds, clock.members
+        );
+        lines.push(("clock", text));
+    }
+    for over in &status.over_budget {
+        let text = format!(
+            "{} for {}: {} records, {}; {} held without body, {} turned away",
+            over.author,
+            over.day,
+            over.records,
+            bytes(over.bytes),
+            over.without_body,
+            over.refused
+        );
+        lines.push(("over budget", text));
+    }
     facts(&lines)
 }
 

@@ -60,6 +60,8 @@ async fn alone(folder: &Path) -> Alone {
         addresses: vec![],
         metrics: Arc::new(Metrics::new(&mut Registry::default())),
         nudges: mpsc::channel(64).0,
+        clocks: crate::clocks::Clocks::default(),
+        opaque_max: u64::MAX,
     };
     let (exchange, thread) = start(parts).unwrap();
     let reading = Reading::new(

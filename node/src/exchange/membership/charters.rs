@@ -7,7 +7,7 @@ use hanse_protocol::presence::{Head, PresenceError};
 
 use crate::clock;
 use crate::exchange::worker::Worker;
-use crate::exchange::{CharterFate, ExchangeError, Nudge, Reply, Verdict, VerdictReply};
+use crate::exchange::{CharterFate, ExchangeError, Idle, Nudge, Reply, Verdict, VerdictReply};
 use crate::store::entry::{CharterEntry, Entry, NoteEntry};
 
 /// The note that holds stewards' heads.
@@ -87,17 +87,25 @@ impl Worker {
     /// A steward's word on which charter is the newest.
     pub(in crate::exchange) fn head(&mut self, courier: NodeId, head: &[u8], verdict: VerdictReply) {
         let Some(charters) = self.charters.clone() else {
-            return verdict(Verdict::Ignore);
+            return verdict(Verdict::Ignore, Idle(0));
         };
         let head = match Head::read(head, &charters, clock::now()) {
             Ok(head) => head,
-            Err(PresenceError::Malformed | PresenceError::Signature) => return verdict(Verdict::Reject),
-            Err(PresenceError::UnknownSigner | PresenceError::OutOfTime) => return verdict(Verdict::Ignore),
+            Err(PresenceError::Malformed | PresenceError::Signature) => {
+                return verdict(Verdict::Reject, Idle::WORD);
+            }
+            Err(PresenceError::UnknownSigner | PresenceError::OutOfTime) => {
+                return verdict(Verdict::Ignore, Idle::WORD);
+            }
         };
         let (new, keep) = self
             .heads
             .with(|heads| (heads.hear(&head), heads.to_keep(&charters)));
-        verdict(if new { Verdict::Accept } else { Verdict::Ignore });
+        if new {
+            verdict(Verdict::Accept, Idle(0));
+        } else {
+            verdict(Verdict::Ignore, Idle::WORD);
+        }
         if let Some(keep) = keep {
             self.keep(HEADS, keep);
         }

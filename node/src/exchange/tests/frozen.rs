@@ -97,7 +97,7 @@ fn head(steward: &Node, charters: &CharterChain, at: Timestamp) -> Head {
 async fn hears(node: &Node, bytes: Vec<u8>) -> Verdict {
     let (told, verdict) = oneshot::channel();
     let told = Mutex::new(Some(told));
-    let reply = move |verdict| told.lock().unwrap().take().unwrap().send(verdict).unwrap();
+    let reply = move |verdict, _| told.lock().unwrap().take().unwrap().send(verdict).unwrap();
     assert!(
         node.exchange
             .offer_head(NodeId([0; 32]), bytes, Box::new(reply))

@@ -7,6 +7,7 @@ use tokio::time::Instant;
 
 use super::super::gossip::{self, Gossip};
 use super::super::handle::Ticket;
+use super::super::slow::Response;
 use super::super::{MeshEvent, Publish, Verdict};
 use super::{COURTESY, COURTESY_UNDER_LOAD, Engine, MOST_COURTESY};
 
@@ -18,11 +19,21 @@ impl Engine {
                 message_id,
                 message,
             } => self.on_frame(propagation_source, message_id, message.data),
-            gossipsub::Event::SlowPeer { .. } => {
-                self.meters.slow();
-                self.pace.slow(Instant::now());
-            }
+            gossipsub::Event::SlowPeer { peer_id, .. } => self.on_slow(peer_id),
             _ => {}
+        }
+    }
+
+    fn on_slow(&mut self, peer: PeerId) {
+        self.meters.slow();
+        let now = Instant::now();
+        match self.slow.report(peer, now) {
+            Response::SlowDown => self.pace.slow(now),
+            Response::Wait => {}
+            Response::HangUp => {
+                tracing::warn!(%peer, "a peer takes nothing of what it is sent: its link is closed");
+                self.door().hang_up(&peer, "slow");
+            }
         }
     }
 

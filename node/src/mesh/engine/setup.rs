@@ -13,7 +13,7 @@ use super::super::door::Door;
 use super::super::gate::{Admitted, Gated};
 use super::super::gossip::Gossip;
 use super::super::meters::Meters;
-use super::super::{MeshError, MeshSettings, charter};
+use super::super::{MeshError, MeshSettings, Profile, charter};
 use super::Protocols;
 
 /// Incoming connections that may be in their handshake; a hub's members all come back at once.
@@ -28,7 +28,7 @@ pub(super) fn protocols(
     meters: &Meters,
     switches: Switches,
 ) -> Protocols {
-    let handshakes = if settings.hub {
+    let handshakes = if settings.profile == Profile::Hub {
         HANDSHAKES_OF_HUB
     } else {
         HANDSHAKES

@@ -21,7 +21,7 @@ struct Ungated {
 fn ungated(seed: u8, community: &CommunityId) -> Swarm<Ungated> {
     let registry = &mut Registry::default();
     let behaviour = Ungated {
-        gossip: gossip::gossip(community, false, registry).unwrap(),
+        gossip: gossip::gossip(community, &MeshSettings::default(), registry).unwrap(),
         streams: libp2p_stream::Behaviour::new(),
         calls: charter::calls(),
     };

@@ -59,7 +59,7 @@ async fn one_that_only_dials_out_is_reached_through_a_hub() {
     let mut hub = Node::start(
         1,
         MeshSettings {
-            hub: true,
+            profile: Profile::Hub,
             ..listening()
         },
     )
@@ -190,4 +190,47 @@ async fn addresses_that_cannot_be_listened_on_are_named() {
     ));
     let taken = &first.addresses[0];
     assert!(matches!(refused(taken), MeshError::Listen { address, .. } if address == *taken));
+}
+
+/// Gossipsub gives up a direction of a link at a packet it cannot read, and the connection stands.
+#[tokio::test]
+async fn a_link_on_which_gossip_died_silently_is_made_anew_and_carries_frames_again() {
+    // Acme's program may send packets that Borea's does not read.
+    let careless = MeshSettings {
+        transmit: Some(1 << 20),
+        ..listening()
+    };
+    let watchful = MeshSettings {
+        silence: Duration::from_secs(2),
+        ..listening()
+    };
+    let acme = Node::start(1, careless).await;
+    let mut borea = Node::start(2, watchful).await;
+    acme.lists(&[&borea]);
+    borea.lists(&[&acme]);
+    acme.has_neighbours(1).await;
+    borea.has_neighbours(1).await;
+    borea.connected(acme.id).await;
+    acme.publishes(b"heard".to_vec()).await;
+    assert_eq!(borea.frame().await.2, b"heard");
+    let (reply, taken) = tokio::sync::oneshot::channel();
+    let large = super::super::handle::Command::Publish(vec![0; 300 << 10], reply);
+    acme.handle.commands.send(large).await.unwrap();
+    assert_eq!(taken.await.unwrap(), Publish::Taken);
+    acme.publishes(b"lost".to_vec()).await;
+    // The link stands, acme thinks nothing of it, and nothing comes, until borea has had enough.
+    borea.disconnected(acme.id).await;
+    assert!(borea.metric("hanse_mesh_connections_closed_total{kind=\"silent\"}") >= 1.0);
+    borea.connected(acme.id).await;
+    borea.has_neighbours(1).await;
+    acme.has_neighbours(1).await;
+    acme.publishes(b"again".to_vec()).await;
+    let again = borea
+        .next(|event| match event {
+            MeshEvent::Frame { bytes, .. } if bytes == b"again" => Some(()),
+            MeshEvent::Frame { bytes, .. } => panic!("{} bytes came over a dead link", bytes.len()),
+            _ => None,
+        })
+        .await;
+    assert_eq!(again, ());
 }

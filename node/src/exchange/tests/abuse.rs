@@ -1,0 +1,370 @@
+//! Members that send more than they may, or what is of no use: what it costs them, and what it does
+//! not cost the others.
+
+use std::time::{Duration, Instant};
+
+use hanse_protocol::charter::{Budget, Charter, SignedCharter};
+use hanse_protocol::record::Kind;
+use hanse_protocol::timestamp::Timestamp;
+
+use super::*;
+
+/// A league whose charter lets an author send so much a day.
+async fn thrifty(records: u32, bytes: u64) -> (Node, Node) {
+    let (city, water) = league().await;
+    let charters = city.exchange.standing().charters.clone().unwrap();
+    let current = charters.charter();
+    let mut signed = SignedCharter::issue(Charter {
+        version: current.version + 1,
+        parents: vec![charters.newest().hash()],
+        issued: crate::clock::now(),
+        budget: Budget { bytes, records },
+        ..current.clone()
+    })
+    .unwrap();
+    signed.endorse(&city.member.profile.handle, &city.member.signing);
+    for node in [&city, &water] {
+        let fate = node.exchange.charters(vec![signed.encode()]).await.unwrap();
+        assert_eq!(fate, CharterFate::Adopted);
+    }
+    (city, water)
+}
+
+/// Admits a third, whose node is nowhere in the story.
+async fn admit(city: &Node, water: &Node, handle: &str) {
+    let local::RequestReply {
+        file, fingerprint, ..
+    } = Node::new(handle).exchange.request(BY()).await.unwrap();
+    let request = local::AdmitRequest { file, fingerprint };
+    city.exchange.admit(BY(), request).await.unwrap();
+    let charters = city.exchange.standing().charters.clone().unwrap();
+    let newest = charters.encode().pop().unwrap();
+    let fate = water.exchange.charters(vec![newest]).await.unwrap();
+    assert_eq!(fate, CharterFate::Adopted);
+}
+
+/// A chain of records as their author's key makes them, whatever its node would say to that.
+struct Pen<'a> {
+    author: &'a Node,
+    seq: u64,
+    prev: Option<RecordId>,
+}
+
+impl<'a> Pen<'a> {
+    fn of(author: &'a Node) -> Self {
+        Self {
+            author,
+            seq: 0,
+            prev: None,
+        }
+    }
+
+    fn writes(&mut self, created: Timestamp) -> (RecordId, Carried) {
+        let charters = self.author.exchange.standing().charters.clone().unwrap();
+        let text = object(usize::try_from(self.seq).unwrap());
+        let content = hanse_protocol::content::Content::write(Tlp::Clear, Tlp::Clear, &[text.get()]);
+        let packed = hanse_protocol::compress::pack(&content).unwrap();
+        let body = hanse_protocol::seal::Body::Open(packed).encode();
+        self.seq += 1;
+        let header = Header {
+            author: self.author.member.profile.handle.clone(),
+            lane: 0,
+            charter: charters.newest().reference(),
+            epoch: 0,
+            seq: self.seq,
+            prev: self.prev,
+            created,
+            expires: created.after(Duration::from_secs(3_600)),
+            kind: Kind::Objects,
+            replaces: None,
+            body_length: u32::try_from(body.len()).unwrap(),
+            body_hash: BodyHash::of(&body),
+        };
+        let signing = &self.author.member.signing;
+        let id = header.id(charters.community(), &signing.verifying_key());
+        self.prev = Some(id);
+        let carried = Carried {
+            header: header.sign(charters.community(), signing),
+            body: Some(body),
+        };
+        (id, carried)
+    }
+
+    fn writes_many(&mut self, count: usize, created: Timestamp) -> Vec<(RecordId, Carried)> {
+        (0..count).map(|_| self.writes(created)).collect()
+    }
+}
+
+impl Node {
+    /// How a body stands, once what was asked before is committed.
+    async fn state(&self, id: &RecordId) -> Option<BodyState> {
+        self.settled().await;
+        self.reader.holds(id).unwrap()
+    }
+
+    /// Waits for the commit of what was asked before.
+    async fn settled(&self) {
+        let heal = self.exchange.heal(NodeId([0; 32]), Vec::new(), Origin::Heal);
+        assert_eq!(heal.await.unwrap(), Healed::default());
+    }
+
+    fn audit_lines(&self) -> u64 {
+        self.reader.audit_head().unwrap().lines
+    }
+
+    /// As [`Node::frame`], with what came of no use.
+    async fn costs(&self, records: Vec<Carried>) -> (Verdict, Idle) {
+        let (told, verdict) = oneshot::channel();
+        let told = Mutex::new(Some(told));
+        let reply = move |verdict, idle| {
+            let told = told.lock().unwrap().take().unwrap();
+            told.send((verdict, idle)).unwrap();
+        };
+        let offered = self
+            .exchange
+            .offer_frame(NodeId([7; 32]), records, Box::new(reply));
+        assert!(offered.is_ok());
+        verdict.await.unwrap()
+    }
+}
+
+fn carried(records: &[(RecordId, Carried)]) -> Vec<Carried> {
+    records.iter().map(|(_, carried)| carried.clone()).collect()
+}
+
+#[tokio::test]
+async fn over_its_budget_an_author_is_held_by_header_and_at_four_times_not_at_all() {
+    let (city, water) = thrifty(3, 1 << 30).await;
+    let now = crate::clock::now();
+    let written = Pen::of(&city).writes_many(14, now);
+    let (gossiped, healed) = written.split_at(5);
+    for (number, (_, carried)) in gossiped.iter().enumerate() {
+        let expected = if number < 3 {
+            Verdict::Accept
+        } else {
+            Verdict::Ignore
+        };
+        assert_eq!(
+            water.frame(vec![carried.clone()]).await,
+            expected,
+            "record {number}"
+        );
+    }
+    // Healing is no way around it.
+    let came = water
+        .exchange
+        .heal(NodeId([0; 32]), carried(healed), Origin::Heal);
+    assert_eq!(
+        came.await.unwrap(),
+        Healed {
+            admitted: 7,
+            refused: 2
+        }
+    );
+    for (number, (id, _)) in written.iter().enumerate() {
+        let expected = match number {
+            0..3 => Some(BodyState::Readable),
+            3..12 => Some(BodyState::Shed),
+            _ => None,
+        };
+        assert_eq!(water.state(id).await, expected, "record {number}");
+    }
+    let charters = water.exchange.standing().charters.clone().unwrap();
+    assert!(
+        water
+            .reader
+            .awaited(charters.community(), None, 10)
+            .unwrap()
+            .is_empty(),
+        "no body of them is pulled"
+    );
+    let overdrafts = water.exchange.overdrafts();
+    let (author, day, overdrawn) = &overdrafts[0];
+    assert_eq!(
+        (
+            author,
+            overdrawn.records,
+            overdrawn.without_body,
+            overdrawn.refused
+        ),
+        (&city.member.profile.handle, 12, 9, 2)
+    );
+    assert!(*day <= now && now.since(*day) < Duration::from_secs(24 * 3_600));
+    // What was turned away is not asked for at every comparison, and not told as held.
+    let theirs = Run {
+        author: city.member.profile.handle.clone(),
+        lane: 0,
+        epoch: 0,
+        first: 1,
+        last: 14,
+    };
+    assert_eq!(water.exchange.lacking(&theirs), []);
+    assert_eq!(water.exchange.held()[0].last, 12);
+}
+
+#[tokio::test]
+async fn bytes_count_like_records_and_another_day_is_another_budget() {
+    let (city, water) = thrifty(1_000_000, 1_500).await;
+    let now = crate::clock::now();
+    let mut pen = Pen::of(&city);
+    let today = pen.writes_many(12, now);
+    water.frame(carried(&today)).await;
+    let mut shed = 0;
+    for (id, _) in &today {
+        shed += usize::from(water.state(id).await == Some(BodyState::Shed));
+    }
+    assert!((4..12).contains(&shed), "{shed} of 12 records of about 280 bytes");
+    // Dated three minutes ahead it may still be today; a day ahead it is deferred whatever is left.
+    let tomorrow = pen.writes(now.after(Duration::from_secs(24 * 3_600)));
+    assert_eq!(water.frame(vec![tomorrow.1]).await, Verdict::Ignore);
+    assert_eq!(water.state(&tomorrow.0).await, None);
+    assert_eq!(
+        water.exchange.overdrafts().len(),
+        1,
+        "what is not admitted is charged to no day"
+    );
+}
+
+#[tokio::test]
+async fn a_restart_and_known_records_do_not_change_what_is_spent() {
+    let (city, water) = thrifty(3, 1 << 30).await;
+    let mut pen = Pen::of(&city);
+    let written = pen.writes_many(2, crate::clock::now());
+    for _ in 0..4 {
+        water.frame(carried(&written)).await;
+    }
+    let water = water.restart();
+    water.frame(carried(&written)).await;
+    let third = pen.writes(crate::clock::now());
+    let fourth = pen.writes(crate::clock::now());
+    assert_eq!(water.frame(vec![third.1]).await, Verdict::Accept);
+    assert_eq!(water.frame(vec![fourth.1]).await, Verdict::Ignore);
+    assert_eq!(water.state(&third.0).await, Some(BodyState::Readable));
+    assert_eq!(water.state(&fourth.0).await, Some(BodyState::Shed));
+}
+
+#[tokio::test]
+async fn a_publisher_is_told_before_its_budget_is_spent_and_has_then_sent_nothing() {
+    let (city, _) = thrifty(3, 1 << 30).await;
+    city.publish(1, None, None).await;
+    let before = city.reader.newest();
+    // 601 objects are four records.
+    let told = city.exchange.publish(BY(), request(601, None, None)).await;
+    assert!(matches!(told, Err(ExchangeError::Budget { records: (1, 3), .. })));
+    assert_eq!(city.reader.newest(), before);
+    let city = city.restart();
+    assert_eq!(city.publish(201, None, None).await.records.len(), 2);
+    let told = city.exchange.publish(BY(), request(1, None, None)).await;
+    let Err(ExchangeError::Budget { renewed, .. }) = told else {
+        panic!("the fourth record was published");
+    };
+    assert!(renewed > crate::clock::now());
+}
+
+#[tokio::test]
+async fn a_flood_of_refusals_is_no_flood_of_audit_lines() {
+    let (city, water) = thrifty(1_000, 1 << 30).await;
+    let before = water.audit_lines();
+    let mut pen = Pen::of(&city);
+    for _ in 0..200 {
+        let (_, mut forged) = pen.writes(crate::clock::now());
+        *forged.header.last_mut().unwrap() ^= 1;
+        assert_eq!(water.frame(vec![forged]).await, Verdict::Reject);
+    }
+    water.settled().await;
+    let lines = water.audit_lines() - before;
+    assert!((1..4).contains(&lines), "{lines} lines");
+}
+
+#[tokio::test]
+async fn what_is_nothing_new_costs_its_courier_and_what_is_new_costs_nothing() {
+    let (city, water) = thrifty(2, 1 << 30).await;
+    let mut pen = Pen::of(&city);
+    let new = pen.writes_many(2, crate::clock::now());
+    assert_eq!(water.costs(carried(&new)).await, (Verdict::Accept, Idle(0)));
+    // Seen before: cheap, and not free.
+    assert_eq!(water.costs(carried(&new)).await, (Verdict::Ignore, Idle(2)));
+    // Validly signed headers without end are what a flood is made of.
+    let flood = pen.writes_many(20, crate::clock::now());
+    let (verdict, Idle(idle)) = water.costs(carried(&flood)).await;
+    assert_eq!(verdict, Verdict::Ignore);
+    assert_eq!(idle, 160);
+    let expelled = city
+        .exchange
+        .expel(BY(), water.member.profile.handle.clone())
+        .await;
+    assert_eq!(expelled.unwrap().charter, 4);
+    let late = Pen::of(&water).writes_many(10, crate::clock::now());
+    let (verdict, Idle(idle)) = city.costs(carried(&late)).await;
+    assert_eq!(verdict, Verdict::Ignore, "an expelled member's headers");
+    assert_eq!(idle, 80);
+}
+
+#[tokio::test]
+async fn a_node_whose_clock_is_astray_publishes_nothing_until_it_is_right() {
+    let (city, _) = league().await;
+    let hour = Duration::from_secs(3_600);
+    let said = |at: Timestamp| {
+        for (node, member) in [(1, "acme-water"), (2, "st-mary")] {
+            let member = member.parse().unwrap();
+            city.clocks.hear(NodeId([node; 32]), member, at, Instant::now());
+        }
+    };
+    said(crate::clock::now().before(hour));
+    let held = city.exchange.publish(BY(), request(1, None, None)).await;
+    assert!(matches!(held, Err(ExchangeError::Clock(astray)) if astray.ahead && astray.members == 2));
+    said(crate::clock::now());
+    city.publish(1, None, None).await;
+}
+
+#[tokio::test]
+async fn bodies_sealed_for_others_go_first_the_oldest_of_the_heaviest_and_headers_stay() {
+    let (city, water) = league().await;
+    admit(&city, &water, "st-mary").await;
+    let readable = city.publish(1, None, None).await.records[0].id;
+    let mut sealed = Vec::new();
+    for number in 0..40 {
+        let reply = city.publish(number + 1, Some("st-mary"), Some(Tlp::Amber)).await;
+        sealed.push(reply.records[0].id);
+    }
+    water.frame(vec![city.carried(&readable)]).await;
+    for id in &sealed {
+        assert_eq!(water.frame(vec![city.carried(id)]).await, Verdict::Accept);
+        water.settled().await;
+    }
+    // Restarted, it goes on where it was: the bound holds over both lives together.
+    let water = water.restart();
+    let again = city.publish(30, Some("st-mary"), Some(Tlp::Amber)).await.records[0].id;
+    water.frame(vec![city.carried(&again)]).await;
+    sealed.push(again);
+    let mut states = Vec::new();
+    let mut kept = 0;
+    for id in &sealed {
+        let state = water.state(id).await.expect("headers stay");
+        let body = water.reader.record(id).unwrap().unwrap().body;
+        assert_eq!(body.is_some(), state == BodyState::Opaque);
+        kept += body.map_or(0, |body| body.len());
+        states.push(state);
+    }
+    let given_up = states
+        .iter()
+        .take_while(|state| **state == BodyState::Shed)
+        .count();
+    assert!(given_up > 5, "{given_up} were given up");
+    assert!(
+        states[given_up..].iter().all(|state| *state == BodyState::Opaque),
+        "the oldest go: {states:?}"
+    );
+    let most = usize::try_from(OPAQUE_MAX).unwrap();
+    assert!(kept <= most && kept > most / 2, "{kept} bytes are kept");
+    assert_eq!(water.state(&readable).await, Some(BodyState::Readable));
+    // And a body that was given up is not asked for again.
+    let charters = water.exchange.standing().charters.clone().unwrap();
+    assert!(
+        water
+            .reader
+            .awaited(charters.community(), None, 10)
+            .unwrap()
+            .is_empty()
+    );
+}
