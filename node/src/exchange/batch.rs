@@ -40,6 +40,7 @@ impl Batch {
             Entry::Charter(charter) => charter.bytes.len(),
             Entry::Audit(_) => 256,
             Entry::Note(note) => note.bytes.len(),
+            Entry::Void => 0,
         };
         self.entries.push((entry, facts));
         self.entries.len() - 1

@@ -17,6 +17,7 @@ mod disk;
 mod faults;
 mod kills;
 mod recovery;
+mod retention;
 
 const COMMUNITY: CommunityId = CommunityId([9; 32]);
 
