@@ -172,7 +172,7 @@ impl Filling {
                 self.bytes += size;
                 ready.into_iter().collect()
             }
-            Entry::Record(_) | Entry::Body(_) | Entry::Audit(_) | Entry::Note(_) => Vec::new(),
+            Entry::Record(_) | Entry::Body(_) | Entry::Audit(_) | Entry::Note(_) | Entry::Void => Vec::new(),
         }
     }
 

@@ -34,7 +34,9 @@ mod lookup;
 mod opening;
 mod planning;
 mod reader;
+mod recasting;
 mod replay;
+mod tending;
 
 #[cfg(test)]
 mod tests;
@@ -44,6 +46,7 @@ pub use indexing::AuditHead;
 pub use log::{LogError, SEGMENT, Span};
 pub use opening::{Opening, Rebuilt};
 pub use reader::{ChainLink, Holding, ObjectHit, Reader, StoreStats, StoredRecord, TimelineItem};
+pub use tending::{Retired, Rules, Tended};
 
 use catalogue::Tags;
 use disk::{Disk, Lock, RealDisk};
@@ -54,6 +57,7 @@ use indexing::{Outcome, Updates};
 use log::{Files, Frame, Log, LogSetup, Unscanned};
 use opening::Opener;
 use planning::Plan;
+use tending::Tending;
 
 /// Bytes of log after which the index is checkpointed, so that opening after a kill reads little.
 const CHECKPOINT: u64 = 8 << 20;
@@ -104,6 +108,7 @@ pub struct Store {
     quiet: Option<(Position, Timestamp)>,
     behind: bool,
     full: bool,
+    tending: Tending,
 }
 
 /// What the writer and the readers have in common.
@@ -256,6 +261,7 @@ impl Store {
                 quiet: None,
                 behind: false,
                 full: false,
+                tending: Tending::default(),
             },
             opening,
         ))
@@ -336,7 +342,7 @@ impl Store {
                         return Err(StoreError::NoHeader(body.id));
                     }
                 }
-                Entry::Charter(_) | Entry::Audit(_) | Entry::Note(_) => {}
+                Entry::Charter(_) | Entry::Audit(_) | Entry::Note(_) | Entry::Void => {}
             }
         }
         Ok(())
@@ -364,11 +370,15 @@ impl Store {
             });
             self.shared.files.keep(*span, &frame, payload.plaintext.len());
         }
+        self.tell_extent();
+        let newest = self.log.next().0.saturating_sub(1);
+        self.shared.newest.store(newest, Ordering::Release);
+    }
+
+    fn tell_extent(&self) {
         let extent = self.log.extent();
         self.shared.log_bytes.store(extent.bytes, Ordering::Relaxed);
         self.shared.segments.store(extent.segments, Ordering::Relaxed);
-        let newest = self.log.next().0.saturating_sub(1);
-        self.shared.newest.store(newest, Ordering::Release);
     }
 
     /// Makes what the index holds survive a power cut. Nothing depends on it but the time that

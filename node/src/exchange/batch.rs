@@ -45,6 +45,7 @@ impl Batch {
                 self.notes += 1;
                 note.bytes.len()
             }
+            Entry::Void => 0,
         };
         self.entries.push((entry, facts));
         self.entries.len() - 1

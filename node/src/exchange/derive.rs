@@ -149,7 +149,7 @@ impl Derive for Deriver {
                 let header = header?;
                 self.of_body(&body.community, &header.header, Some(&body.body), body.state)
             }
-            Entry::Audit(_) | Entry::Note(_) => None,
+            Entry::Audit(_) | Entry::Note(_) | Entry::Void => None,
         }
     }
 }

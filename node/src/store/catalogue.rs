@@ -13,6 +13,8 @@
 //! | charters | community id 32 · version 8 · position 8 | |
 //! | notes | kind tag 16 | position 8 |
 //! | audit | seq 8 of the first line in a frame | its position 8 |
+//! | expiry | expires 8 · record id 32 | |
+//! | segments | segment 4 | generation 4 · pending 4 · dead bytes 8 · erase since 8 · marks 4 |
 //! | meta | a word | see [`meta`] |
 //!
 //! Numbers are big endian, instants are milliseconds, so that keys sort as what they stand for.
@@ -30,7 +32,7 @@ use hanse_protocol::tlp::Tlp;
 use zeroize::Zeroizing;
 
 use super::entry::{BodyState, Position};
-use super::index::IndexError;
+use super::index::{Index, IndexError};
 use super::log::Span;
 use crate::keystore::MasterKey;
 
@@ -48,12 +50,14 @@ pub enum Keyspace {
     Charters,
     Notes,
     Audit,
+    Expiry,
+    Segments,
     Meta,
 }
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Frames,
         Self::Records,
         Self::Timeline,
@@ -64,6 +68,8 @@ impl Keyspace {
         Self::Charters,
         Self::Notes,
         Self::Audit,
+        Self::Expiry,
+        Self::Segments,
         Self::Meta,
     ];
 
@@ -80,6 +86,8 @@ impl Keyspace {
             Self::Charters => "charters",
             Self::Notes => "notes",
             Self::Audit => "audit",
+            Self::Expiry => "expiry",
+            Self::Segments => "segments",
             Self::Meta => "meta",
         }
     }
@@ -214,6 +222,10 @@ pub(crate) fn observable(tag: [u8; 16], position: Position, index: u16) -> Vec<u
     key(&[&tag, &position.0.to_be_bytes(), &index.to_be_bytes()])
 }
 
+pub(crate) fn expiry(expires: Timestamp, id: &RecordId) -> Vec<u8> {
+    key(&[&millis(expires), id.as_bytes()])
+}
+
 /// Takes fixed-width fields off the front of a key or value.
 pub(crate) struct Fields<'a>(pub(crate) &'a [u8]);
 
@@ -279,6 +291,50 @@ impl FrameRow {
             span,
             count: fields.u32()?,
         })
+    }
+}
+
+/// Value in `segments`: only segments that were recast, or hold what is dead, have one.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct SegmentRow {
+    /// The generation of the file that `frames` tells of; zero for one as it was written.
+    pub(crate) generation: u32,
+    /// The generation that is about to take its place; zero if none is.
+    pub(crate) pending: u32,
+    /// Bytes of entries that nothing needs any longer, about.
+    pub(crate) dead: u64,
+    /// When the earliest body was taken back that is still in it; zero if none was.
+    pub(crate) erase: Timestamp,
+    /// How many bodies were taken back, ever.
+    pub(crate) marks: u32,
+}
+
+impl SegmentRow {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        key(&[
+            &self.generation.to_be_bytes(),
+            &self.pending.to_be_bytes(),
+            &self.dead.to_be_bytes(),
+            &millis(self.erase),
+            &self.marks.to_be_bytes(),
+        ])
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, IndexError> {
+        let mut fields = Fields(bytes);
+        Ok(Self {
+            generation: fields.u32()?,
+            pending: fields.u32()?,
+            dead: fields.u64()?,
+            erase: fields.instant()?,
+            marks: fields.u32()?,
+        })
+    }
+
+    /// The row of a segment, or that of one as it was written and all alive.
+    pub(crate) fn load(index: &dyn Index, segment: u32) -> Result<Self, IndexError> {
+        let row = index.get(Keyspace::Segments, &segment.to_be_bytes())?;
+        row.map_or_else(|| Ok(Self::default()), |bytes| Self::decode(&bytes))
     }
 }
 

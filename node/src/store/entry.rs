@@ -1,4 +1,4 @@
-//! What the log holds: five kinds of entry, their one encoding (deterministic CBOR, RFC 8949
+//! What the log holds: six kinds of entry, their one encoding (deterministic CBOR, RFC 8949
 //! section 4.2) and the bounds each is held to.
 
 use std::fmt;
@@ -56,6 +56,10 @@ pub enum Entry {
     /// A small durable fact of the node itself.
     #[n(4)]
     Note(#[n(0)] NoteEntry),
+    /// The place of an entry that was taken out when its segment was recast: positions stay as
+    /// they were given out. Never committed.
+    #[n(5)]
+    Void,
 }
 
 /// A signed header, perhaps with its body.
@@ -201,6 +205,9 @@ pub enum EntryError {
         /// Whether a body was there.
         present: bool,
     },
+    /// A void, which only a recast segment has.
+    #[error("a void cannot be logged")]
+    Void,
     /// Bytes that are no entries in their one encoding.
     #[error("not entries in their one encoding: {0}")]
     Malformed(String),
@@ -239,6 +246,7 @@ impl Entry {
                 bounded("a kind of note", note.kind.len(), TEXT)?;
                 bounded("a note", note.bytes.len(), NOTE)
             }
+            Self::Void => Err(EntryError::Void),
         }
     }
 

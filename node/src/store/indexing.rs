@@ -5,12 +5,14 @@ use std::collections::HashMap;
 
 use hanse_protocol::identity::{CommunityId, RecordId};
 use hanse_protocol::limits;
+use hanse_protocol::timestamp::Timestamp;
 
-use super::catalogue::{self, AuthorTag, Fields, FrameRow, Keyspace, RecordRow, Tags, key, meta};
+use super::catalogue::{self, AuthorTag, Fields, FrameRow, Keyspace, RecordRow, SegmentRow, Tags, key, meta};
 use super::entry::{AuditEntry, BodyEntry, BodyState, Entry, Position, RecordEntry};
 use super::facts::RecordFacts;
 use super::index::{Batch, Index, IndexError, Reflects};
 use super::log::Span;
+use super::lookup;
 
 /// Head of the audit log: how many lines, and the hash of the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,6 +79,12 @@ impl Tally {
     }
 }
 
+/// The row of a record, as the index has it.
+pub(crate) fn record_row(index: &dyn Index, id: &RecordId) -> Result<Option<RecordRow>, IndexError> {
+    let found = index.get(Keyspace::Records, id.as_bytes())?;
+    found.map(|bytes| RecordRow::decode(&bytes)).transpose()
+}
+
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -87,13 +95,22 @@ pub(crate) enum Outcome {
     Orphan,
 }
 
+/// A body that came, or the word that it is gone.
+#[derive(Clone, Copy)]
+struct Arrival {
+    position: Position,
+    at: Timestamp,
+    state: BodyState,
+}
+
 /// Changes gathered from entries, to be applied in one step.
 pub(crate) struct Updates<'a> {
     tags: &'a Tags,
     index: &'a dyn Index,
     batch: Batch,
     /// Rows changed by this batch, since the index does not show them yet.
-    rows: HashMap<RecordId, RecordRow>,
+    rows: HashMap<RecordId, Option<RecordRow>>,
+    segments: HashMap<u32, SegmentRow>,
     tally: Tally,
     audit: AuditHead,
     reflects: Option<Reflects>,
@@ -108,6 +125,7 @@ impl<'a> Updates<'a> {
             index,
             batch: Batch::default(),
             rows: HashMap::new(),
+            segments: HashMap::new(),
             tally: Tally::load(index)?,
             audit: AuditHead::load(index)?,
             reflects: None,
@@ -136,10 +154,9 @@ impl<'a> Updates<'a> {
     /// The row of a record, as it will be.
     pub(crate) fn row(&self, id: &RecordId) -> Result<Option<RecordRow>, IndexError> {
         if let Some(row) = self.rows.get(id) {
-            return Ok(Some(*row));
+            return Ok(*row);
         }
-        let found = self.index.get(Keyspace::Records, id.as_bytes())?;
-        found.map(|bytes| RecordRow::decode(&bytes)).transpose()
+        record_row(self.index, id)
     }
 
     /// Gathers what an entry changes.
@@ -166,6 +183,7 @@ impl<'a> Updates<'a> {
                 self.audit.follow(line);
             }
             Entry::Note(note) => self.batch.put(Keyspace::Notes, self.tags.note(&note.kind), at),
+            Entry::Void => {}
         }
         Ok(Outcome::Indexed)
     }
@@ -182,14 +200,12 @@ impl<'a> Updates<'a> {
         if let Some(row) = self.row(&record.id)? {
             // The header came twice; its body may still be news.
             if record.body.is_some() {
-                self.arrive(
+                let arrival = Arrival {
                     position,
-                    &record.community,
-                    &record.id,
-                    row,
-                    record.state,
-                    Some(facts),
-                );
+                    at: record.arrived,
+                    state: record.state,
+                };
+                self.arrive(arrival, &record.community, &record.id, row, Some(facts))?;
             }
             return Ok(Outcome::Indexed);
         }
@@ -210,6 +226,10 @@ impl<'a> Updates<'a> {
             at,
         );
         self.batch.put(Keyspace::Chain, key(&[&chain, id]), at);
+        if record.state != BodyState::Gone {
+            let key = catalogue::expiry(facts.expires, &record.id);
+            self.batch.put(Keyspace::Expiry, key, []);
+        }
         if record.state == BodyState::Awaited {
             let created = catalogue::millis(facts.created);
             self.batch.put(Keyspace::Awaited, key(&[&community, id]), created);
@@ -233,27 +253,49 @@ impl<'a> Updates<'a> {
         if facts.is_none() && body.state == BodyState::Readable {
             return Ok(Outcome::Underived);
         }
-        self.arrive(position, &body.community, &body.id, row, body.state, facts);
+        let arrival = Arrival {
+            position,
+            at: body.arrived,
+            state: body.state,
+        };
+        self.arrive(arrival, &body.community, &body.id, row, facts)?;
         Ok(Outcome::Indexed)
     }
 
     /// A body came or went. The first readable body stands, and gone is gone.
     fn arrive(
         &mut self,
-        position: Position,
+        arrival: Arrival,
         community: &CommunityId,
         id: &RecordId,
         row: RecordRow,
-        state: BodyState,
         facts: Option<&RecordFacts>,
-    ) {
+    ) -> Result<(), IndexError> {
+        let Arrival { position, at, state } = arrival;
         let gone = state == BodyState::Gone;
-        if row.state == BodyState::Gone || (row.state == BodyState::Readable && !gone) {
-            return;
+        if row.state == BodyState::Gone {
+            // A body of a record that was taken back before: it is to leave the disk too.
+            return match self.reflects {
+                Some(Reflects { segment, .. }) if !gone => self.mark(segment, at),
+                _ => Ok(()),
+            };
+        }
+        if row.state == BodyState::Readable && !gone {
+            return Ok(());
+        }
+        if gone && let Some(old) = row.body {
+            let frame = lookup::frame_row(self.index, old)?;
+            if let Some(frame) = frame {
+                self.mark(frame.span.segment, at)?;
+            }
         }
         let awaited = key(&[&self.tags.community(community), id.as_bytes()]);
         self.batch.remove(Keyspace::Awaited, awaited);
         if let Some(facts) = facts {
+            if gone {
+                let key = catalogue::expiry(facts.expires, id);
+                self.batch.remove(Keyspace::Expiry, key);
+            }
             let author = self.tags.author(community, &facts.author);
             match (row.state, row.body) {
                 (BodyState::Readable, Some(old)) => self.objects(old, author, facts, false),
@@ -264,11 +306,88 @@ impl<'a> Updates<'a> {
         let held = !gone && state != BodyState::Shed;
         let body = held.then_some(position);
         self.put_row(id, RecordRow { body, state, ..row });
+        Ok(())
     }
 
     fn put_row(&mut self, id: &RecordId, row: RecordRow) {
         self.batch.put(Keyspace::Records, *id.as_bytes(), row.encode());
-        self.rows.insert(*id, row);
+        self.rows.insert(*id, Some(row));
+    }
+
+    /// Takes a record's body out of the index, or with `whole` the record: its time has passed.
+    pub(crate) fn take_out(
+        &mut self,
+        community: &CommunityId,
+        id: &RecordId,
+        row: RecordRow,
+        facts: &RecordFacts,
+        whole: bool,
+    ) {
+        let author = self.tags.author(community, &facts.author);
+        let tag = self.tags.community(community);
+        if let (BodyState::Readable, Some(body)) = (row.state, row.body) {
+            self.objects(body, author, facts, false);
+        }
+        self.batch
+            .remove(Keyspace::Expiry, catalogue::expiry(facts.expires, id));
+        self.batch.remove(Keyspace::Awaited, key(&[&tag, id.as_bytes()]));
+        if !whole {
+            let (body, state) = (None, BodyState::Gone);
+            return self.put_row(id, RecordRow { body, state, ..row });
+        }
+        let chain = catalogue::chain_seq(author, facts.lane, facts.epoch, facts.seq);
+        self.batch.remove(Keyspace::Chain, key(&[&chain, id.as_bytes()]));
+        self.batch
+            .remove(Keyspace::Timeline, catalogue::timeline(tag, row.created, id));
+        self.batch.remove(Keyspace::Records, *id.as_bytes());
+        self.rows.insert(*id, None);
+        self.tally.records = self.tally.records.saturating_sub(1);
+    }
+
+    /// Removes a key of the keyspace `expiry`.
+    pub(crate) fn forget_expiry(&mut self, key: Vec<u8>) {
+        self.batch.remove(Keyspace::Expiry, key);
+    }
+
+    /// Counts bytes of the entry at `position` as dead.
+    pub(crate) fn bury(&mut self, position: Position, bytes: u64) -> Result<(), IndexError> {
+        if let Some(frame) = lookup::frame_row(self.index, position)? {
+            let mut row = self.segment(frame.span.segment)?;
+            row.dead = row.dead.saturating_add(bytes);
+            self.put_segment(frame.span.segment, row);
+        }
+        Ok(())
+    }
+
+    /// Notes that a body in `segment` was taken back at `at`.
+    fn mark(&mut self, segment: u32, at: Timestamp) -> Result<(), IndexError> {
+        let mut row = self.segment(segment)?;
+        let at = at.max(Timestamp::from_millis(1));
+        row.erase = match row.erase.as_millis() {
+            0 => at,
+            _ => row.erase.min(at),
+        };
+        row.marks = row.marks.wrapping_add(1);
+        self.put_segment(segment, row);
+        Ok(())
+    }
+
+    /// Notes which generation of a segment the index tells of.
+    pub(crate) fn generation(&mut self, segment: u32, generation: u32) -> Result<(), IndexError> {
+        let row = self.segment(segment)?;
+        self.put_segment(segment, SegmentRow { generation, ..row });
+        Ok(())
+    }
+
+    fn segment(&self, segment: u32) -> Result<SegmentRow, IndexError> {
+        let row = self.segments.get(&segment);
+        row.map_or_else(|| SegmentRow::load(self.index, segment), |row| Ok(*row))
+    }
+
+    fn put_segment(&mut self, segment: u32, row: SegmentRow) {
+        self.batch
+            .put(Keyspace::Segments, segment.to_be_bytes(), row.encode());
+        self.segments.insert(segment, row);
     }
 
     /// Enters the objects of a body that came at `position`, or takes them out again.
@@ -325,6 +444,7 @@ impl<'a> Updates<'a> {
         batch.put(Keyspace::Meta, meta::AUDIT, self.audit.encode());
         self.index.apply(batch, reflects)?;
         self.rows.clear();
+        self.segments.clear();
         Ok(())
     }
 }

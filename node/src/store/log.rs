@@ -15,12 +15,14 @@ use super::entry::{EntryError, Position};
 mod files;
 mod frame;
 mod opening;
+mod recast;
 mod scan;
 mod segment;
 
 pub(crate) use files::Files;
 pub(crate) use frame::{Frame, HEADS, PLAINTEXT, heads};
 pub(crate) use opening::{Found, Unscanned, Walked};
+pub(crate) use recast::{Recasting, Row};
 
 use frame::{OVERHEAD, TAG};
 use segment::Header;
@@ -40,10 +42,6 @@ pub struct Span {
 }
 
 impl Span {
-    fn key(self) -> (u32, u32) {
-        (self.segment, self.offset)
-    }
-
     /// Where the stretch ends.
     pub(crate) fn end(self) -> u32 {
         self.offset.saturating_add(self.length)
@@ -162,6 +160,11 @@ impl Log {
         self.next = self.next.max(floor);
     }
 
+    /// Size at which a segment is closed, bytes.
+    pub(crate) fn segment_size(&self) -> u32 {
+        self.segment_size
+    }
+
     /// How large the log is.
     pub(crate) fn extent(&self) -> Extent {
         self.extent
@@ -225,6 +228,34 @@ impl Log {
         self.file.sync_data().map_err(|e| files.io(segment, e))
     }
 
+    /// The segment that is written to; no other of its files changes by writing.
+    pub(crate) fn active(&self) -> u32 {
+        self.segment
+    }
+
+    /// Closes the segment that is written to, unless nothing was written to it yet.
+    ///
+    /// # Errors
+    /// As [`Log::append`].
+    pub(crate) fn close_segment(&mut self) -> Result<(), LogError> {
+        if self.poisoned {
+            return Err(LogError::Poisoned);
+        }
+        if self.size as usize <= segment::HEADER {
+            return Ok(());
+        }
+        self.poisoned = true;
+        self.roll()?;
+        self.poisoned = false;
+        Ok(())
+    }
+
+    /// Asks the folder again how large the log is: after segments were recast.
+    pub(crate) fn measure(&mut self) -> Result<(), LogError> {
+        self.extent = self.files.measure()?;
+        Ok(())
+    }
+
     /// Goes on in a new segment. What was written is synced first: a bad frame that is not at the
     /// end of the log is never mistaken for a torn one.
     fn roll(&mut self) -> Result<(), LogError> {
@@ -235,6 +266,7 @@ impl Log {
             first: self.next,
             key_check: key_check(&self.files.key, &self.files.store),
             last_tag: self.last_tag,
+            recast: false,
         };
         self.file = create_segment(&*self.files.disk, &self.files.folder, &header)?;
         self.segment = header.segment;

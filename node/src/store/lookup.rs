@@ -39,12 +39,13 @@ pub(super) fn frame(
     }
 }
 
-/// The entry at `position`; `None` if there is none.
+/// The entry at `position`; `None` if there is none, or none any longer.
 pub(super) fn entry(
     files: &Files,
     index: &dyn Index,
     position: Position,
 ) -> Result<Option<Entry>, StoreError> {
     let frame = frame(files, index, position)?;
-    Ok(frame.and_then(|frame| frame.entry(position).cloned()))
+    let entry = frame.and_then(|frame| frame.entry(position).cloned());
+    Ok(entry.filter(|entry| *entry != Entry::Void))
 }

@@ -11,7 +11,7 @@ use super::index::{Batch, Engine, Index, IndexError, Reflects};
 use super::indexing::{AuditHead, Updates};
 use super::log::{Found, Log, Span, Unscanned, Walked};
 use super::replay::{Replay, teach_charters};
-use super::{Progress, StoreError};
+use super::{Progress, StoreError, recasting};
 
 /// Rotten stretches that an index remembers as known. With so many, further ones no longer make
 /// it anew at opening; a reindex still finds them all.
@@ -53,6 +53,9 @@ pub enum Rebuilt {
     Ahead,
     /// Rot was found in the log that the index did not know of.
     Corrupt,
+    /// A segment of the log is not the one that it told of: a recast was broken off, or a part of
+    /// the store is older than the rest.
+    Recast,
     /// The operator asked.
     Asked,
 }
@@ -153,6 +156,12 @@ impl Opener<'_> {
         floor: &mut Floor,
     ) -> Result<Result<(Walked, Opening), Rebuilt>, StoreError> {
         *floor = Floor::of(index);
+        match recasting::agree(self.log.files(), &self.log.generations(), index) {
+            Ok(true) => {}
+            Ok(false) => return Ok(Err(Rebuilt::Recast)),
+            Err(StoreError::Index(e)) => return Ok(Err(Rebuilt::Failed(causes(&e)))),
+            Err(e) => return Err(e),
+        }
         let before = index.reflects();
         match self.catch_up(index, *floor) {
             Ok((walked, opening)) => {
@@ -226,6 +235,9 @@ impl Opener<'_> {
             // A rebuilt index has seen the whole log, so what is rotten now is known from here on.
             updates.note_meta(meta::CORRUPT, encode_spans(&walked.found.corrupt));
             updates.raise_audit(floor.audit);
+            for (segment, generation) in self.log.generations() {
+                updates.generation(segment, generation)?;
+            }
         }
         let (segment, offset) = walked.end;
         updates.apply(Some(Reflects {

@@ -87,8 +87,11 @@ impl Reader {
         let Some(row) = lookup::frame_row(self.index(), position)? else {
             return Ok(None);
         };
-        let frame = self.frame(row, position)?;
-        Ok(frame.entry(position).cloned())
+        let Some(frame) = self.frame(row, position)? else {
+            return Ok(None);
+        };
+        let entry = frame.entry(position).cloned();
+        Ok(entry.filter(|entry| *entry != Entry::Void))
     }
 
     /// Entries from `from` on, in order: at most `max_entries`, and no more once they come to
@@ -112,8 +115,13 @@ impl Reader {
                 Err(StoreError::Damaged { .. }) if !found.is_empty() => break,
                 other => other?,
             };
+            // The segment was recast in between: the index tells where to go on.
+            let Some(frame) = frame else { continue };
             for (position, entry) in (first.0..).map(Position).zip(&frame.entries) {
                 if position < at {
+                    continue;
+                }
+                if *entry == Entry::Void {
                     continue;
                 }
                 if position > newest || found.len() >= max_entries || bytes >= max_bytes {
@@ -208,7 +216,9 @@ impl Reader {
                 let Some(row) = lookup::frame_row(self.index(), position)? else {
                     continue;
                 };
-                let frame = self.frame(row, position)?;
+                let Some(frame) = self.frame(row, position)? else {
+                    continue;
+                };
                 lines.extend(frame.entries.iter().filter_map(|entry| match entry {
                     Entry::Audit(line) if line.seq >= from => Some(line.clone()),
                     _ => None,
@@ -252,15 +262,28 @@ impl Reader {
         found.map(|bytes| RecordRow::decode(&bytes)).transpose()
     }
 
-    /// Reads the frame of `row`, which holds `position`.
-    fn frame(&self, row: FrameRow, position: Position) -> Result<Arc<Frame>, StoreError> {
-        self.shared.files.read(row.span).map_err(|e| match e {
-            LogError::Damaged(span) => StoreError::Damaged {
+    /// Reads the frame of `row`, which holds `position`; `None` if it was taken out meanwhile.
+    fn frame(&self, row: FrameRow, position: Position) -> Result<Option<Arc<Frame>>, StoreError> {
+        let files = &self.shared.files;
+        if let Ok(frame) = files.read(row.span)
+            && frame.first <= position
+            && position <= frame.last()
+        {
+            return Ok(Some(frame));
+        }
+        // Its segment may have been recast since the row was read: asked again while nothing moves.
+        let _settled = files.settled();
+        let Some(row) = lookup::frame_row(self.index(), position)? else {
+            return Ok(None);
+        };
+        match files.read(row.span) {
+            Ok(frame) => Ok(Some(frame)),
+            Err(LogError::Damaged(span)) => Err(StoreError::Damaged {
                 span,
                 last: self.last_of(row, position),
-            },
-            other => other.into(),
-        })
+            }),
+            Err(other) => Err(other.into()),
+        }
     }
 
     /// Position of the last entry of an unreadable frame, by the index.
@@ -297,12 +320,13 @@ fn frame_pair((key, value): &(Vec<u8>, Vec<u8>)) -> Result<(Position, FrameRow),
 }
 
 /// Bytes that an entry brings, for bounding what is read at once.
-fn weight(entry: &Entry) -> usize {
+pub(super) fn weight(entry: &Entry) -> usize {
     match entry {
         Entry::Record(record) => record.header.len() + record.body.as_ref().map_or(0, Vec::len),
         Entry::Body(body) => body.body.len(),
         Entry::Charter(charter) => charter.bytes.len(),
         Entry::Audit(line) => line.actor.len() + line.action.len() + line.subject.len(),
         Entry::Note(note) => note.bytes.len(),
+        Entry::Void => 0,
     }
 }

@@ -35,6 +35,9 @@ impl Replay<'_> {
         let count = u32::try_from(frame.entries.len()).unwrap_or(u32::MAX);
         self.updates.frame(span, frame.first, count);
         for (number, entry) in (0..).zip(&frame.entries) {
+            if *entry == Entry::Void {
+                continue;
+            }
             let facts = self.facts(frame, entry)?;
             match self
                 .updates
@@ -105,7 +108,11 @@ impl Replay<'_> {
 
 /// The entry at `position`, unless its frame has rotted since it was indexed: one lost record must
 /// not keep a store from opening. What hung on it is counted as orphaned or underived.
-fn readable(files: &Files, index: &dyn Index, position: Position) -> Result<Option<Entry>, StoreError> {
+pub(super) fn readable(
+    files: &Files,
+    index: &dyn Index,
+    position: Position,
+) -> Result<Option<Entry>, StoreError> {
     match lookup::entry(files, index, position) {
         Err(StoreError::Log(LogError::Damaged(_))) => Ok(None),
         other => other,

@@ -18,6 +18,7 @@ mod disk;
 mod faults;
 mod kills;
 mod recovery;
+mod retention;
 
 const COMMUNITY: CommunityId = CommunityId([9; 32]);
 

@@ -178,6 +178,8 @@ fn code(keyspace: Keyspace) -> u8 {
         Keyspace::Notes => 9,
         Keyspace::Audit => 10,
         Keyspace::Meta => 11,
+        Keyspace::Expiry => 12,
+        Keyspace::Segments => 13,
     }
 }
 

@@ -68,6 +68,57 @@ impl Frame {
     }
 }
 
+/// What the first frame of a recast segment says: a segment whose dead entries were taken out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Cast {
+    /// How often the segment was recast, from 1.
+    pub(crate) generation: u32,
+    /// The first of the segments that it stands for; they are its own number and those right
+    /// before.
+    pub(crate) since: u32,
+    /// The position after the last that the segments it stands for ever held.
+    pub(crate) next: Position,
+    /// Tag of the last frame as it was written, which the next segment follows.
+    pub(crate) tag: [u8; TAG],
+}
+
+/// Plaintext of the last frame of a recast segment: no frame of entries is as short.
+pub(super) const CLOSE: &[u8] = &[0x82, 0x00, 0x40];
+
+/// Bytes of a cast in its frame.
+const CAST: usize = 4 + 4 + 8 + TAG;
+
+impl Cast {
+    /// Length of its frame.
+    pub(super) const FRAME: usize = 4 + CAST + OVERHEAD;
+
+    /// The plaintext of its frame: position 0, which no entry has, then the fields.
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut fields = Vec::with_capacity(CAST);
+        fields.extend_from_slice(&self.generation.to_be_bytes());
+        fields.extend_from_slice(&self.since.to_be_bytes());
+        fields.extend_from_slice(&self.next.0.to_be_bytes());
+        fields.extend_from_slice(&self.tag);
+        let mut out = vec![0x82, 0x00, 0x58, CAST as u8];
+        out.extend_from_slice(&fields);
+        out
+    }
+
+    /// Reads what [`Cast::encode`] wrote.
+    pub(super) fn decode(plaintext: &[u8]) -> Option<Self> {
+        let fields = plaintext.strip_prefix(&[0x82, 0x00, 0x58, CAST as u8])?;
+        let (generation, rest) = fields.split_first_chunk()?;
+        let (since, rest) = rest.split_first_chunk()?;
+        let (next, rest) = rest.split_first_chunk()?;
+        Some(Self {
+            generation: u32::from_be_bytes(*generation),
+            since: u32::from_be_bytes(*since),
+            next: Position(u64::from_be_bytes(*next)),
+            tag: rest.try_into().ok()?,
+        })
+    }
+}
+
 /// Appends what comes before the entries of a frame.
 pub(crate) fn heads(first: Position, count: usize, out: &mut Vec<u8>) -> Result<(), EntryError> {
     let mut encoder = Encoder::new(out);
@@ -110,6 +161,13 @@ pub(super) struct Sealed<'a> {
     nonce: [u8; NONCE],
     ciphertext: &'a [u8],
     pub(super) tag: [u8; TAG],
+}
+
+impl Sealed<'_> {
+    /// Bytes of its plaintext.
+    pub(super) fn size(&self) -> usize {
+        self.ciphertext.len()
+    }
 }
 
 /// Encrypts `plaintext` (at most [`PLAINTEXT`] bytes) for `seat`; gives the frame and its tag.

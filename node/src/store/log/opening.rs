@@ -5,7 +5,7 @@ use std::io;
 use std::path::Path;
 use std::sync::Arc;
 
-use super::frame::{Frame, TAG};
+use super::frame::{CLOSE, Cast, Frame, TAG};
 use super::scan::{Walk, Window, walk};
 use super::segment::{self, HEADER, Header, Read};
 use super::{Extent, Files, Log, LogError, LogSetup, Span, create_segment, key_check, new_store_id};
@@ -21,11 +21,26 @@ pub(crate) struct Unscanned {
     segments: Vec<Segment>,
     segment_size: u32,
     found: Found,
+    /// Files that a recast left behind.
+    stale: Vec<String>,
 }
 
 struct Segment {
     number: u32,
     header: Option<Header>,
+    /// What its first frame says, if it was recast and that frame is whole.
+    cast: Option<Cast>,
+}
+
+impl Segment {
+    fn recast(&self) -> bool {
+        self.header.as_ref().is_some_and(|header| header.recast)
+    }
+
+    /// The first of the segments that it stands for.
+    fn since(&self) -> u32 {
+        self.cast.map_or(self.number, |cast| cast.since)
+    }
 }
 
 /// What was found beside whole frames.
@@ -82,7 +97,11 @@ impl Unscanned {
                     None
                 }
             };
-            segments.push(Segment { number, header });
+            segments.push(Segment {
+                number,
+                header,
+                cast: None,
+            });
         }
         let store = match segments.iter().find_map(|s| s.header.as_ref()) {
             Some(header) => header.store,
@@ -93,20 +112,42 @@ impl Unscanned {
                 segments.push(Segment {
                     number: header.segment,
                     header: Some(header),
+                    cast: None,
                 });
                 store
             }
             None => return Err(LogError::Headless),
         };
         check_headers(&segments, &store, &key)?;
-        found.missing = missing(&segments);
         let files = Arc::new(Files::new(disk, folder, key, store));
+        for segment in segments.iter_mut().filter(|segment| segment.recast()) {
+            segment.cast = files.cast(segment.number)?;
+        }
+        let stood_for: Vec<_> = segments.iter().map(|s| s.since()..s.number).collect();
+        let is_stale = |number: u32| stood_for.iter().any(|range| range.contains(&number));
+        let mut stale: Vec<String> = names.into_iter().filter(|name| segment::is_draft(name)).collect();
+        let covered = segments
+            .iter()
+            .map(|s| s.number)
+            .filter(|number| is_stale(*number));
+        stale.extend(covered.map(segment::file_name));
+        segments.retain(|segment| !is_stale(segment.number));
+        found.missing = missing(&segments);
         Ok(Self {
             files,
             segments,
             segment_size,
             found,
+            stale,
         })
+    }
+
+    /// The segments that were recast; a generation of zero stands for one that cannot be read.
+    pub(crate) fn generations(&self) -> Vec<(u32, u32)> {
+        let recast = self.segments.iter().filter(|segment| segment.recast());
+        recast
+            .map(|segment| (segment.number, segment.cast.map_or(0, |cast| cast.generation)))
+            .collect()
     }
 
     /// What readers need.
@@ -146,10 +187,20 @@ impl Unscanned {
         for segment in self.segments.iter().filter(|s| s.number >= start) {
             if let Some(header) = &segment.header {
                 walked.next = walked.next.max(header.first);
-                walked.meet(segment.number, header.last_tag)?;
+                walked.meet(segment, header.last_tag)?;
             }
             self.walk_segment(segment, from, &mut walked, &mut visit)?;
-            if let Some(tail) = walked.tail.take_if(|_| segment.number != last) {
+            if segment.recast() {
+                // What follows was written after what this was, not after what it is.
+                walked.last_tag = segment.cast.map(|cast| cast.tag);
+                walked.next = walked
+                    .next
+                    .max(segment.cast.map_or(Position(0), |cast| cast.next));
+            }
+            if let Some(tail) = walked
+                .tail
+                .take_if(|_| segment.number != last || segment.recast())
+            {
                 // A whole segment follows, so this end was once synced.
                 walked.found.corrupt.push(tail);
                 walked.last_tag = None;
@@ -173,11 +224,21 @@ impl Unscanned {
             walked.last_tag = None;
         }
         let files = &self.files;
+        let recast = segment.recast();
+        let mut closed = !recast;
         let Walk { holes, tail, end } = walk(&mut window, number, HEADER as u32, |span, sealed, joined| {
             if joined && walked.last_tag.is_some_and(|tag| tag != sealed.previous) {
                 return Err(Failed::Log(LogError::Tampered(span)));
             }
             walked.last_tag = Some(sealed.tag);
+            if recast && span.offset as usize == HEADER && span.length as usize == Cast::FRAME {
+                // Read at opening.
+                return Ok(());
+            }
+            if recast && sealed.size() == CLOSE.len() {
+                closed = files.plain(span, sealed).map_err(Failed::Log)? == CLOSE;
+                return Ok(());
+            }
             if (span.segment, span.offset) < from {
                 return Ok(());
             }
@@ -194,6 +255,13 @@ impl Unscanned {
         })
         .map_err(Failed::into_caller)?;
         walked.found.corrupt.extend(holes);
+        if !closed && tail.is_none() {
+            walked.found.corrupt.push(Span {
+                segment: number,
+                offset: end,
+                length: 0,
+            });
+        }
         walked.tail = tail;
         walked.end = (number, end);
         Ok(())
@@ -219,6 +287,11 @@ impl Unscanned {
             next,
             end: (segment, end),
         } = walked;
+        for name in &self.stale {
+            let path = self.files.folder.join(name);
+            let removed = self.files.disk.remove(&path);
+            removed.map_err(|source| LogError::Io { path, source })?;
+        }
         let (mut file, _) = self.open_segment(segment)?;
         if let Some(tail) = tail {
             let failed = |e| self.files.io(segment, e);
@@ -229,12 +302,9 @@ impl Unscanned {
             file.sync_all().map_err(failed)?;
             found.torn = Some(tail);
         }
-        let extent = Extent {
-            bytes: self.bytes(0)?,
-            segments: self.segments.len() as u64,
-        };
-        let log = Log {
-            extent,
+        let recast = self.segments.last().is_some_and(Segment::recast);
+        let mut log = Log {
+            extent: Extent::default(),
             file,
             segment,
             size: end,
@@ -244,6 +314,11 @@ impl Unscanned {
             poisoned: false,
             files: self.files,
         };
+        if recast {
+            // The segment after it was lost; nothing is ever appended to one that was recast.
+            log.close_segment()?;
+        }
+        log.measure()?;
         Ok((log, found))
     }
 }
@@ -264,11 +339,11 @@ pub(crate) struct Walked {
 
 impl Walked {
     /// Holds a segment's own word on what came before it against what did.
-    fn meet(&mut self, segment: u32, last_tag: [u8; TAG]) -> Result<(), LogError> {
-        let follows = self.end.0 != 0 && self.end.0.checked_add(1) == Some(segment);
+    fn meet(&mut self, segment: &Segment, last_tag: [u8; TAG]) -> Result<(), LogError> {
+        let follows = self.end.0 != 0 && self.end.0.checked_add(1) == Some(segment.since());
         if follows && self.last_tag.is_some_and(|tag| tag != last_tag) {
             return Err(LogError::Tampered(Span {
-                segment,
+                segment: segment.number,
                 offset: 0,
                 length: HEADER as u32,
             }));
@@ -304,7 +379,7 @@ impl<E: From<LogError>> Failed<E> {
     }
 }
 
-fn read_header(disk: &dyn Disk, folder: &Path, number: u32) -> Result<(Read, u64), LogError> {
+pub(super) fn read_header(disk: &dyn Disk, folder: &Path, number: u32) -> Result<(Read, u64), LogError> {
     let path = folder.join(segment::file_name(number));
     let read = || {
         let file = disk.open(&path)?;
@@ -328,6 +403,7 @@ fn first_header(key: &[u8; 32]) -> Result<Header, LogError> {
         first: Position(1),
         key_check,
         last_tag: [0; TAG],
+        recast: false,
     })
 }
 
@@ -347,7 +423,7 @@ fn check_headers(segments: &[Segment], store: &[u8; 16], key: &[u8; 32]) -> Resu
 fn missing(segments: &[Segment]) -> Vec<u32> {
     let pairs = segments.iter().zip(segments.iter().skip(1));
     pairs
-        .flat_map(|(one, next)| one.number.saturating_add(1)..next.number)
+        .flat_map(|(one, next)| one.number.saturating_add(1)..next.since())
         .take(1_024)
         .collect()
 }

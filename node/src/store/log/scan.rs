@@ -55,7 +55,7 @@ impl<'f> Window<'f> {
     }
 
     /// Length of the whole and unharmed frame at `offset`.
-    fn frame(&mut self, offset: u64) -> io::Result<Option<usize>> {
+    pub(super) fn frame(&mut self, offset: u64) -> io::Result<Option<usize>> {
         let Some(length) = self.get(offset, 8)?.and_then(frame::length) else {
             return Ok(None);
         };

@@ -12,8 +12,11 @@ use crate::store::entry::Position;
 
 /// First bytes of a segment file.
 const MAGIC: &[u8; 8] = b"HANSElog";
-/// Layout of segments and frames; a larger number is refused.
-pub(super) const FORMAT: u16 = 1;
+/// Layout of a segment that holds its frames as they were committed.
+const WRITTEN: u16 = 1;
+/// Layout of a segment that was recast: it begins and ends with frames that say so. A larger
+/// number is refused.
+const RECAST: u16 = 2;
 /// Bytes of one copy.
 const COPY: usize = 8 + 2 + 16 + 4 + 8 + 16 + TAG + CHECKSUM;
 /// Bytes before the first frame.
@@ -28,8 +31,10 @@ pub(super) struct Header {
     pub(super) first: Position,
     /// Hash of the log key and the store id: tells a wrong key from damage.
     pub(super) key_check: [u8; 16],
-    /// Tag of the last frame of the segment before; zero in the first.
+    /// Tag of the last frame of the segment before, as that was written; zero in the first.
     pub(super) last_tag: [u8; TAG],
+    /// Whether it is no longer as it was written.
+    pub(super) recast: bool,
 }
 
 /// What the first bytes of a segment file turned out to be.
@@ -48,7 +53,7 @@ impl Header {
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut copy = Vec::with_capacity(HEADER);
         copy.extend_from_slice(MAGIC);
-        copy.extend_from_slice(&FORMAT.to_be_bytes());
+        copy.extend_from_slice(&if self.recast { RECAST } else { WRITTEN }.to_be_bytes());
         copy.extend_from_slice(&self.store);
         copy.extend_from_slice(&self.segment.to_be_bytes());
         copy.extend_from_slice(&self.first.0.to_be_bytes());
@@ -64,9 +69,11 @@ impl Header {
             return None;
         }
         let (format, rest) = covered.strip_prefix(MAGIC)?.split_first_chunk::<2>()?;
-        if u16::from_be_bytes(*format) != FORMAT {
-            return None;
-        }
+        let recast = match u16::from_be_bytes(*format) {
+            WRITTEN => false,
+            RECAST => true,
+            _ => return None,
+        };
         let (store, rest) = rest.split_first_chunk::<16>()?;
         let (segment, rest) = rest.split_first_chunk::<4>()?;
         let (first, rest) = rest.split_first_chunk::<8>()?;
@@ -77,6 +84,7 @@ impl Header {
             first: Position(u64::from_be_bytes(*first)),
             key_check: *key_check,
             last_tag: rest.try_into().ok()?,
+            recast,
         })
     }
 
@@ -89,7 +97,7 @@ impl Header {
             .strip_prefix(MAGIC)
             .and_then(|rest| rest.split_first_chunk::<2>());
         match format.map(|(format, _)| u16::from_be_bytes(*format)) {
-            Some(format) if format > FORMAT => Read::Newer(format),
+            Some(format) if format > RECAST => Read::Newer(format),
             _ => Read::Bad,
         }
     }
@@ -98,6 +106,17 @@ impl Header {
 /// File name of a segment.
 pub(super) fn file_name(segment: u32) -> String {
     format!("{segment:016x}.seg")
+}
+
+/// File name of a segment while it is being recast.
+pub(super) fn draft_name(segment: u32) -> String {
+    format!("{segment:016x}.cast")
+}
+
+/// Whether a file is a recast segment that was never finished.
+pub(super) fn is_draft(name: &str) -> bool {
+    name.strip_suffix(".cast")
+        .is_some_and(|number| u32::from_str_radix(number, 16).is_ok())
 }
 
 /// Number of the segment with this file name.
@@ -118,6 +137,7 @@ mod tests {
             first: Position(42),
             key_check: [2; 16],
             last_tag: [3; TAG],
+            recast: true,
         };
         let bytes = header.encode();
         assert_eq!(bytes.len(), HEADER);

@@ -129,6 +129,7 @@ impl Disk for FaultyDisk {
     }
 
     fn rename(&self, from: &Path, to: &Path) -> io::Result<()> {
+        self.burn()?;
         let mut state = self.0.lock().unwrap();
         let node = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.names.insert(to.to_owned(), node);
@@ -136,6 +137,7 @@ impl Disk for FaultyDisk {
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
+        self.burn()?;
         let removed = self.0.lock().unwrap().names.remove(path);
         removed.map(|_| ()).ok_or(io::ErrorKind::NotFound.into())
     }

@@ -225,13 +225,13 @@ fn another_key_another_hand_and_another_format_are_told_apart() {
     disk.edit(&name, |bytes| {
         *bytes = untouched.clone();
         let copy = spans[0].offset as usize / 2;
-        (bytes[9], bytes[copy + 9]) = (2, 2);
+        (bytes[9], bytes[copy + 9]) = (3, 3);
     });
     assert!(matches!(
         open_on(&disk),
         Err(StoreError::Log(LogError::Newer {
             segment: 1,
-            format: 2
+            format: 3
         }))
     ));
     disk.edit(&name, |bytes| *bytes = untouched.clone());
