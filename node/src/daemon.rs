@@ -183,7 +183,7 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
         metrics: Arc::clone(&metrics),
         nudges,
         clocks: clocks.clone(),
-        opaque_max: settings.store.opaque_max,
+        keeping: settings.store.keeping,
     };
     let (exchange, thread) = exchange::start(parts)?;
     let node = Node {

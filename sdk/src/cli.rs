@@ -22,6 +22,7 @@ mod endorse;
 mod expel;
 mod failure;
 mod files;
+mod forget;
 mod join;
 mod members;
 mod propose;
@@ -106,6 +107,7 @@ enum Command {
     Publish(publish::Publish),
     Search(search::Search),
     Show(show::Show),
+    Forget(forget::Forget),
     Tail(tail::Tail),
     Members(members::Members),
     Status(status::Status),
@@ -232,6 +234,7 @@ impl Command {
             Self::Publish(command) => command.run(client, console).await,
             Self::Search(command) => command.run(client, console).await,
             Self::Show(command) => command.run(client, console).await,
+            Self::Forget(command) => command.run(client, console).await,
             Self::Tail(command) => command.run(client, console).await,
             Self::Members(command) => command.run(client, console).await,
             Self::Status(command) => command.run(client, console).await,

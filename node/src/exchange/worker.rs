@@ -17,6 +17,7 @@ use super::complaints::Complaints;
 use super::held::{ASIDE, Shared};
 use super::membership::signed::Signed;
 use super::recent::Recent;
+use super::retention::{Keeping, Retention};
 use super::shedding::Opaque;
 use super::{Command, Exchange, INBOX, Nudge, Standing};
 use crate::clock;
@@ -54,7 +55,7 @@ pub struct Parts {
     pub clocks: Clocks,
     /// Bytes of bodies sealed for others that are kept; beyond that the oldest of the heaviest author
     /// are given up.
-    pub opaque_max: u64,
+    pub keeping: Keeping,
 }
 
 /// The place in our own lane where the next record goes.
@@ -79,6 +80,7 @@ pub(super) struct Worker {
     pub(super) complaints: Complaints,
     pub(super) clocks: Clocks,
     pub(super) opaque: Opaque,
+    pub(super) retention: Retention,
     /// Work since the present frame began that came of no use.
     pub(super) idle: u32,
     /// When what was turned away for now was last let be asked for again.
@@ -134,10 +136,11 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         metrics,
         nudges,
         clocks,
-        opaque_max,
+        keeping,
     } = parts;
     let reader = store.reader();
     let charters = charters.map(Arc::new);
+    let retention = Retention::new(keeping, last_told(&reader)?);
     let standing = Arc::new(Standing {
         profile: member.profile.clone(),
         node: member.node_id(),
@@ -165,7 +168,8 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         ledger: Ledger::default(),
         complaints: Complaints::default(),
         clocks,
-        opaque: Opaque::new(opaque_max),
+        opaque: Opaque::new(keeping.opaque_max),
+        retention,
         idle: 0,
         asked_again: clock::now(),
         own: OwnChain::default(),
@@ -204,6 +208,13 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         },
         thread,
     ))
+}
+
+/// When the log's last line was written.
+fn last_told(reader: &Reader) -> Result<Option<Timestamp>, StoreError> {
+    let head = reader.audit_head()?;
+    let last = reader.audit(head.lines, 1)?;
+    Ok(last.first().map(|line| line.at))
 }
 
 impl Worker {
@@ -273,7 +284,7 @@ impl Worker {
         mut work: mpsc::Receiver<Command>,
     ) -> Result<(), Arc<StoreError>> {
         loop {
-            match clockwork.block_on(async { tokio::time::timeout(IDLE, work.recv()).await }) {
+            match clockwork.block_on(async { tokio::time::timeout(self.idle_for(IDLE), work.recv()).await }) {
                 Ok(Some(command)) => {
                     self.look_for_room();
                     self.handle(command);
@@ -283,6 +294,7 @@ impl Worker {
                     if !self.batch.may_wait() || self.batch.len() >= COMMIT_ENTRIES {
                         self.commit()?;
                     }
+                    self.tend()?;
                 }
                 Ok(None) => break,
                 Err(_) => {
@@ -290,6 +302,7 @@ impl Worker {
                     self.look_at_freeze();
                     self.shed();
                     self.commit()?;
+                    self.tend()?;
                     self.maintain()?;
                 }
             }
@@ -367,6 +380,7 @@ impl Worker {
             Command::Request(actor, reply) => self.request(&actor, reply),
             Command::Found(actor, request, reply) => self.found(&actor, &request, reply),
             Command::Admit(actor, request, reply) => self.admit(&actor, &request, reply),
+            Command::Forget(actor, id, reply) => self.forget(&actor, &id, reply),
             Command::Expel(actor, handle, reply) => self.expel(&actor, &handle, reply),
             Command::Join(actor, request, reply) => self.join(&actor, &request, reply),
             Command::Propose(actor, request, reply) => self.propose(&actor, request, reply),
