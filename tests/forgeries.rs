@@ -225,13 +225,6 @@ async fn dates_and_places_that_cannot_be_are_refused() {
                 ..mallory.header(5, Some(RecordId([2; 32])), &body)
             },
         ),
-        (
-            "before-predecessor",
-            Header {
-                created: now.before(120 * second),
-                ..follows(6)
-            },
-        ),
         ("chain", mallory.header(7, None, &body)),
         (
             "expiry",
