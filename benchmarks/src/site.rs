@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hanse_node::clocks::Clocks;
-use hanse_node::exchange::{self, Actor, Deriver, Exchange, Keeping, Nudge, Parts};
+use hanse_node::exchange::{self, Actor, Deriver, Exchange, Nudge, Parts};
 use hanse_node::keystore::Keystore;
 use hanse_node::member::Member;
 use hanse_node::metrics::Metrics;
@@ -56,7 +56,7 @@ impl Site {
             metrics: Arc::new(Metrics::new(&mut Registry::default())),
             nudges,
             clocks: Clocks::default(),
-            keeping: Keeping::default(),
+            opaque_max: u64::MAX,
         };
         // The thread ends when the last handle of the exchange is dropped.
         let (exchange, _) = exchange::start(parts)?;

@@ -65,17 +65,6 @@ impl Clocks {
         words.insert(node, Word { member, said, heard });
     }
 
-    /// Whether another member's clock, as it was heard, says about what ours says. By itself that is no
-    /// more than one member's word: see [`Self::astray`].
-    pub fn confirm(&self, now: Timestamp, at: Instant) -> bool {
-        let words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        words.values().any(|word| {
-            let age = at.saturating_duration_since(word.heard);
-            let aged = word.said.after(age);
-            age < FRESH && aged.since(now).max(now.since(aged)) <= limits::SKEW
-        })
-    }
-
     /// Whether our clock is astray, if it says `now` at the steady clock's `at`.
     pub fn astray(&self, now: Timestamp, at: Instant) -> Option<Astray> {
         let now = i128::from(now.as_millis());

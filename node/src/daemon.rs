@@ -183,7 +183,7 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
         metrics: Arc::clone(&metrics),
         nudges,
         clocks: clocks.clone(),
-        keeping: settings.store.keeping,
+        opaque_max: settings.store.opaque_max,
     };
     let (exchange, thread) = exchange::start(parts)?;
     let node = Node {

@@ -32,7 +32,6 @@ mod membership;
 mod publish;
 mod receive;
 mod recent;
-mod retention;
 mod shedding;
 #[cfg(test)]
 mod tests;
@@ -41,7 +40,6 @@ mod worker;
 pub use budget::Overdrawn;
 pub use derive::{BrokenCharters, Deriver};
 pub(crate) use membership::view_of;
-pub use retention::Keeping;
 pub use worker::{Parts, StartError, Thread, start};
 
 /// Pieces of work that may wait for the exchange; a full queue means Ignore for gossip and 503 for
@@ -96,9 +94,6 @@ pub enum ExchangeError {
     /// No such member.
     #[error("`{0}` is no member")]
     UnknownMember(Handle),
-    /// No such record, or none that has content here.
-    #[error("no record `{0}` with content is here")]
-    UnknownRecord(RecordId),
     /// This node's signature alone puts no charter in force.
     #[error("{0} stewards must sign: this is to be proposed and endorsed")]
     Endorsements(u32),
@@ -225,7 +220,6 @@ enum Command {
     Found(Actor, local::FoundRequest, Reply<local::Founded>),
     Admit(Actor, local::AdmitRequest, Reply<local::Admission>),
     Expel(Actor, Handle, Reply<local::CharterReply>),
-    Forget(Actor, RecordId, Reply<local::Forgotten>),
     Join(Actor, local::JoinRequest, Reply<local::CharterReply>),
     Propose(Actor, local::ProposeRequest, Reply<local::ProposalReply>),
     Endorse(Actor, local::ProposalFile, Reply<local::ProposalReply>),
@@ -277,7 +271,6 @@ impl Command {
             Self::Found(_, _, reply) => refuse(reply),
             Self::Admit(_, _, reply) => refuse(reply),
             Self::Expel(_, _, reply) => refuse(reply),
-            Self::Forget(_, _, reply) => refuse(reply),
             Self::Join(_, _, reply) => refuse(reply),
             Self::Propose(_, _, reply) | Self::Endorse(_, _, reply) | Self::Submit(_, _, reply) => {
                 refuse(reply);
@@ -351,16 +344,6 @@ impl Exchange {
         request: local::AdmitRequest,
     ) -> Result<local::Admission, ExchangeError> {
         self.ask(|reply| Command::Admit(actor, request, reply)).await
-    }
-
-    /// Gives up a record's content here, whoever signed it. It is told to nobody any longer at once, and
-    /// is off the disk within the time that is set; its header stays, and others keep theirs.
-    ///
-    /// # Errors
-    /// [`ExchangeError::UnknownRecord`], [`ExchangeError::NoCommunity`], [`ExchangeError::Busy`] if it
-    /// came this very moment.
-    pub async fn forget(&self, actor: Actor, id: RecordId) -> Result<local::Forgotten, ExchangeError> {
-        self.ask(|reply| Command::Forget(actor, id, reply)).await
     }
 
     /// Ends a membership, by a new charter.

@@ -41,8 +41,6 @@ pub struct Metrics {
     forked: Gauge,
     audits_broken: Counter,
     shed: Counter,
-    expired: Counter,
-    freed: Counter,
     unread: Counter,
     hung_up: Counter,
     astray: Gauge,
@@ -64,8 +62,6 @@ impl Metrics {
             forked: Gauge::default(),
             audits_broken: Counter::default(),
             shed: Counter::default(),
-            expired: Counter::default(),
-            freed: Counter::default(),
             unread: Counter::default(),
             hung_up: Counter::default(),
             astray: Gauge::default(),
@@ -132,16 +128,6 @@ impl Metrics {
             metrics.shed.clone(),
         );
         registry.register(
-            "bodies_expired",
-            "Bodies whose time had passed and that left the store",
-            metrics.expired.clone(),
-        );
-        registry.register(
-            "log_freed_bytes",
-            "Bytes of log that came back by writing segments anew (unit: bytes)",
-            metrics.freed.clone(),
-        );
-        registry.register(
             "frames_unread",
             "Frames put away unread: their courier sent too much that was nothing new, or has too many waiting",
             metrics.unread.clone(),
@@ -204,12 +190,6 @@ impl Metrics {
     /// A body sealed for others was given up.
     pub fn shed(&self) {
         self.shed.inc();
-    }
-
-    /// So many bodies left, and so many bytes of log came back.
-    pub fn tended(&self, bodies: u64, freed: u64) {
-        self.expired.inc_by(bodies);
-        self.freed.inc_by(freed);
     }
 
     /// A frame was put away unread.

@@ -13,7 +13,6 @@ use config::{Config, ConfigError, Environment, File, FileFormat, Value};
 use hanse_protocol::charter::member::Profile;
 use serde::Deserialize;
 
-use crate::exchange::Keeping;
 use crate::keystore::Source;
 
 #[cfg(test)]
@@ -116,8 +115,8 @@ impl Mesh {
 pub struct Store {
     /// The index engine.
     pub engine: Engine,
-    /// How long things are kept, and how much of some.
-    pub keeping: Keeping,
+    /// Bytes of bodies sealed for others that are kept.
+    pub opaque_max: u64,
 }
 
 /// An index engine.

@@ -458,16 +458,6 @@ pub struct JoinRequest {
     pub fingerprint: String,
 }
 
-/// Answer to `DELETE /v1/records/{id}` (role admin): a record's content is given up on this node. It is
-/// told to nobody from now on; its header stays, and other nodes keep what they have.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Forgotten {
-    /// The record.
-    pub record: RecordId,
-    /// By when its content is off the disk.
-    pub off_disk_by: Timestamp,
-}
-
 /// Answer to [`JoinRequest`], and to `DELETE /v1/members/{handle}` (role admin), which expels.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CharterReply {

@@ -22,7 +22,6 @@ mod endorse;
 mod expel;
 mod failure;
 mod files;
-mod forget;
 mod join;
 mod members;
 mod propose;
@@ -107,7 +106,6 @@ enum Command {
     Publish(publish::Publish),
     Search(search::Search),
     Show(show::Show),
-    Forget(forget::Forget),
     Tail(tail::Tail),
     Members(members::Members),
     Status(status::Status),
@@ -234,7 +232,6 @@ impl Command {
             Self::Publish(command) => command.run(client, console).await,
             Self::Search(command) => command.run(client, console).await,
             Self::Show(command) => command.run(client, console).await,
-            Self::Forget(command) => command.run(client, console).await,
             Self::Tail(command) => command.run(client, console).await,
             Self::Members(command) => command.run(client, console).await,
             Self::Status(command) => command.run(client, console).await,

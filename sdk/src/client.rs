@@ -208,15 +208,6 @@ impl Client {
         self.post(&["members"], request, CHANGE).await
     }
 
-    /// Gives up a record's content on the node; other nodes keep what they have.
-    ///
-    /// # Errors
-    /// [`SdkError`].
-    pub async fn forget(&self, id: &RecordId) -> Result<local::Forgotten, SdkError> {
-        let url = self.route(&["records", &id.to_string()]);
-        self.send(Method::DELETE, url, None, CHANGE).await
-    }
-
     /// Expels a member.
     ///
     /// # Errors

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use hanse_node::clocks::Clocks;
-use hanse_node::exchange::{self, Keeping, Parts};
+use hanse_node::exchange::{self, Parts};
 use hanse_node::healer::HealedAt;
 use hanse_node::metrics::Metrics;
 use hanse_node::reading::Reading;
@@ -130,7 +130,7 @@ fn in_process(stock: &Stock, count: usize, mut pick: Pick) -> Result<(Vec<f64>, 
         metrics: std::sync::Arc::new(Metrics::new(&mut Registry::default())),
         nudges,
         clocks: Clocks::default(),
-        keeping: Keeping::default(),
+        opaque_max: u64::MAX,
     };
     let (exchange, thread) = exchange::start(parts)?;
     let (_mesh, meshes) = watch::channel(None);

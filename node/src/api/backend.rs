@@ -22,7 +22,6 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
     fn found(&self, by: Actor, request: local::FoundRequest) -> impl Changed<local::Founded>;
     fn admit(&self, by: Actor, request: local::AdmitRequest) -> impl Changed<local::Admission>;
     fn expel(&self, by: Actor, member: Handle) -> impl Changed<local::CharterReply>;
-    fn forget(&self, by: Actor, id: RecordId) -> impl Changed<local::Forgotten>;
     fn join(&self, by: Actor, request: local::JoinRequest) -> impl Changed<local::CharterReply>;
     fn propose(&self, by: Actor, request: local::ProposeRequest) -> impl Changed<local::ProposalReply>;
     fn endorse(&self, by: Actor, file: local::ProposalFile) -> impl Changed<local::ProposalReply>;
@@ -76,10 +75,6 @@ impl Backend for Node {
 
     fn admit(&self, by: Actor, request: local::AdmitRequest) -> impl Changed<local::Admission> {
         self.exchange.admit(by, request)
-    }
-
-    fn forget(&self, by: Actor, id: RecordId) -> impl Changed<local::Forgotten> {
-        self.exchange.forget(by, id)
     }
 
     fn expel(&self, by: Actor, member: Handle) -> impl Changed<local::CharterReply> {

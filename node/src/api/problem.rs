@@ -214,7 +214,6 @@ impl From<ExchangeError> for Failure {
             }
             ExchangeError::Frozen(_) => Self::conflict(name::FROZEN, "nothing is sealed now", text),
             ExchangeError::Invalid(reason) => Self::invalid(&reason),
-            ExchangeError::UnknownRecord(_) => Self::not_found(name::NOT_FOUND, "no such record", text),
             ExchangeError::UnknownMember(_) => Self::not_found(name::UNKNOWN_MEMBER, "no such member", text),
             ExchangeError::Busy => Self::busy(&text),
             ExchangeError::Stopped => Self::stopping(),

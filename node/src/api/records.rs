@@ -8,7 +8,7 @@ use hanse_protocol::local;
 use serde::Deserialize;
 
 use super::State as Held;
-use super::auth::{Admin, Publisher, Reader};
+use super::auth::{Publisher, Reader};
 use super::backend::Backend;
 use super::body::{Json, read};
 use super::problem::Failure;
@@ -70,18 +70,6 @@ pub(super) async fn record<B: Backend>(
     Ok(Answer(
         read(&shared, move |backend| backend.record(&id, ceiling)).await?,
     ))
-}
-
-/// `DELETE /v1/records/{id}`.
-pub(super) async fn forget<B: Backend>(
-    State(shared): State<Held<B>>,
-    caller: Admin,
-    id: Result<Path<String>, PathRejection>,
-) -> Result<Answer<local::Forgotten>, Failure> {
-    let id: RecordId = segment(id)?
-        .parse()
-        .map_err(|error: hanse_protocol::identity::NameError| Failure::malformed(&error.to_string()))?;
-    Ok(Answer(shared.backend.forget(caller.actor(), id).await?))
 }
 
 /// `GET /v1/objects/{id}`.

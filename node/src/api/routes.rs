@@ -76,7 +76,6 @@ pub(super) fn table<B: Backend>() -> Vec<Route<B>> {
         Route::new(("post", "/v1/records"), publishes, "Publish objects; answers after the commit", Gives::Json("PublishReply"), post(records::publish::<B>)).takes("PublishRequest"),
         Route::new(("get", "/v1/records"), reads, "Records in the order they became complete here", Gives::Json("RecordPage"), get(records::page::<B>)).query(&[("after", "integer"), ("limit", "integer"), ("objects", "boolean")]),
         Route::new(("get", "/v1/records/{id}"), reads, "One record", Gives::Json("RecordView"), get(records::record::<B>)),
-        Route::new(("delete", "/v1/records/{id}"), administers, "Give up a record's content on this node", Gives::Json("Forgotten"), delete(records::forget::<B>)),
         Route::new(("get", "/v1/objects/{id}"), reads, "The versions of a STIX object", Gives::Json("ObjectReply"), get(records::object::<B>)),
         Route::new(("post", "/v1/search"), reads, "Objects that hold an observable", Gives::Json("SearchReply"), post(records::search::<B>)).takes("SearchRequest"),
         Route::new(("get", "/v1/events"), reads, "Records as they become complete; resumable by Last-Event-ID or after", Gives::Events("RecordView"), get(events::events::<B>)).query(&[("after", "integer"), ("objects", "boolean")]),

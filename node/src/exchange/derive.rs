@@ -78,15 +78,6 @@ impl Deriver {
         }
     }
 
-    /// For entries made under these charters or earlier ones.
-    pub(super) fn under(member: Arc<Member>, charters: CharterChain) -> Self {
-        Self {
-            member,
-            charters: Some(charters),
-            broken: false,
-        }
-    }
-
     /// The charters that came by.
     ///
     /// # Errors

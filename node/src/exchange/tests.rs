@@ -1,7 +1,6 @@
 //! The exchange without a mesh: what it commits, refuses and answers.
 
 use std::sync::Mutex;
-use std::time::Duration;
 
 use hanse_protocol::charter::member::{MemberKind, Profile};
 use hanse_protocol::frame::Carried;
@@ -28,7 +27,6 @@ mod abuse;
 mod charter;
 mod frozen;
 mod full;
-mod retention;
 
 /// A node without a mesh.
 struct Node {
@@ -89,11 +87,7 @@ impl Node {
             metrics: Arc::new(Metrics::new(&mut Registry::default())),
             nudges,
             clocks: clocks.clone(),
-            keeping: Keeping {
-                opaque_max: OPAQUE_MAX,
-                keep: None,
-                erase_within: Duration::from_millis(400),
-            },
+            opaque_max: OPAQUE_MAX,
         };
         let (exchange, thread) = start(parts).unwrap();
         Self {

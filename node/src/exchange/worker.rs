@@ -17,7 +17,6 @@ use super::complaints::Complaints;
 use super::held::{ASIDE, Shared};
 use super::membership::signed::Signed;
 use super::recent::Recent;
-use super::retention::{Keeping, Retention};
 use super::shedding::Opaque;
 use super::{Command, Exchange, INBOX, Nudge, Standing};
 use crate::clock;
@@ -55,7 +54,7 @@ pub struct Parts {
     pub clocks: Clocks,
     /// Bytes of bodies sealed for others that are kept; beyond that the oldest of the heaviest author
     /// are given up.
-    pub keeping: Keeping,
+    pub opaque_max: u64,
 }
 
 /// The place in our own lane where the next record goes.
@@ -80,7 +79,6 @@ pub(super) struct Worker {
     pub(super) complaints: Complaints,
     pub(super) clocks: Clocks,
     pub(super) opaque: Opaque,
-    pub(super) retention: Retention,
     /// Work since the present frame began that came of no use.
     pub(super) idle: u32,
     /// When what was turned away for now was last let be asked for again.
@@ -136,11 +134,10 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         metrics,
         nudges,
         clocks,
-        keeping,
+        opaque_max,
     } = parts;
     let reader = store.reader();
     let charters = charters.map(Arc::new);
-    let retention = Retention::new(keeping, last_told(&reader)?);
     let standing = Arc::new(Standing {
         profile: member.profile.clone(),
         node: member.node_id(),
@@ -168,8 +165,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         ledger: Ledger::default(),
         complaints: Complaints::default(),
         clocks,
-        opaque: Opaque::new(keeping.opaque_max),
-        retention,
+        opaque: Opaque::new(opaque_max),
         idle: 0,
         asked_again: clock::now(),
         own: OwnChain::default(),
@@ -208,13 +204,6 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         },
         thread,
     ))
-}
-
-/// When the log's last line was written.
-fn last_told(reader: &Reader) -> Result<Option<Timestamp>, StoreError> {
-    let head = reader.audit_head()?;
-    let last = reader.audit(head.lines, 1)?;
-    Ok(last.first().map(|line| line.at))
 }
 
 impl Worker {
@@ -284,7 +273,7 @@ impl Worker {
         mut work: mpsc::Receiver<Command>,
     ) -> Result<(), Arc<StoreError>> {
         loop {
-            match clockwork.block_on(async { tokio::time::timeout(self.idle_for(IDLE), work.recv()).await }) {
+            match clockwork.block_on(async { tokio::time::timeout(IDLE, work.recv()).await }) {
                 Ok(Some(command)) => {
                     self.look_for_room();
                     self.handle(command);
@@ -294,7 +283,6 @@ impl Worker {
                     if !self.batch.may_wait() || self.batch.len() >= COMMIT_ENTRIES {
                         self.commit()?;
                     }
-                    self.tend()?;
                 }
                 Ok(None) => break,
                 Err(_) => {
@@ -302,7 +290,6 @@ impl Worker {
                     self.look_at_freeze();
                     self.shed();
                     self.commit()?;
-                    self.tend()?;
                     self.maintain()?;
                 }
             }
@@ -380,7 +367,6 @@ impl Worker {
             Command::Request(actor, reply) => self.request(&actor, reply),
             Command::Found(actor, request, reply) => self.found(&actor, &request, reply),
             Command::Admit(actor, request, reply) => self.admit(&actor, &request, reply),
-            Command::Forget(actor, id, reply) => self.forget(&actor, &id, reply),
             Command::Expel(actor, handle, reply) => self.expel(&actor, &handle, reply),
             Command::Join(actor, request, reply) => self.join(&actor, &request, reply),
             Command::Propose(actor, request, reply) => self.propose(&actor, request, reply),

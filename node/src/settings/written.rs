@@ -12,7 +12,6 @@ use serde::Deserialize;
 use super::{
     Api, Engine, Healing, Keys, Log, LogFormat, Master, Mesh, MeshProfile, Settings, SettingsError, Store,
 };
-use crate::exchange::Keeping;
 use crate::keystore::is_credential;
 
 /// Most host names, listen addresses or external addresses.
@@ -63,8 +62,6 @@ struct WrittenMesh {
 struct WrittenStore {
     engine: Engine,
     opaque_max: u64,
-    retain_days: u32,
-    erase_within: String,
 }
 
 #[derive(Deserialize)]
@@ -184,21 +181,10 @@ impl WrittenMesh {
 
 impl WrittenStore {
     fn check(self) -> Result<Store, SettingsError> {
-        let erase_within = span::parse(&self.erase_within)
-            .map_err(|error| refused("store.erase_within", error.to_string()))?;
-        if erase_within < Duration::from_secs(1) {
-            let text = format!("`{}` is under a second", self.erase_within);
-            return Err(refused("store.erase_within", text));
-        }
-        let day = Duration::from_secs(24 * 3_600);
         match self.engine {
             Engine::Fjall | Engine::Sled => Ok(Store {
                 engine: self.engine,
-                keeping: Keeping {
-                    opaque_max: self.opaque_max,
-                    keep: (self.retain_days > 0).then(|| day * self.retain_days),
-                    erase_within,
-                },
+                opaque_max: self.opaque_max,
             }),
             Engine::Memory => Err(refused("store.engine", "`memory` keeps nothing: it is for tests")),
         }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
 use super::*;
-use crate::exchange::{Deriver, Keeping, Parts, Thread, start};
+use crate::exchange::{Deriver, Parts, Thread, start};
 use crate::healer::HealedAt;
 use crate::keystore::Keystore;
 use crate::member::Member;
@@ -61,7 +61,7 @@ async fn alone(folder: &Path) -> Alone {
         metrics: Arc::new(Metrics::new(&mut Registry::default())),
         nudges: mpsc::channel(64).0,
         clocks: crate::clocks::Clocks::default(),
-        keeping: Keeping::default(),
+        opaque_max: u64::MAX,
     };
     let (exchange, thread) = start(parts).unwrap();
     let reading = Reading::new(
