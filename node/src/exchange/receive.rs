@@ -7,7 +7,7 @@ use hanse_protocol::admission::{
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::frame::Carried;
 use hanse_protocol::identity::{NodeId, RecordId};
-use hanse_protocol::record::Header;
+use hanse_protocol::record::{Header, Kind};
 use hanse_protocol::refusal::{Fault, Permanence, Refusal};
 
 use super::ahead::{Found, Looked};
@@ -224,6 +224,10 @@ impl Worker {
             None => (None, None),
         };
         self.note_chain(&header, id, courier);
+        self.follow_own(&header, id);
+        if header.kind == Kind::Retraction {
+            self.take_back(&header.author, header.replaces);
+        }
         let (body, state, facts) = match whole {
             Some(whole) => self.read(charters, whole, unsealed),
             None if grant == Grant::Header => (None, BodyState::Shed, derive::header_facts(&header)),
@@ -288,6 +292,20 @@ impl Worker {
         let plain = derive::header_facts(&header);
         match whole.open_ahead(unsealed, &self.member.reader, charters) {
             Ok(Reading::Opaque(whole)) => (Some(batch::parts(whole).2), BodyState::Opaque, plain),
+            Ok(Reading::Opened(opened)) if header.kind == Kind::Retraction => {
+                let listed = opened.retracted();
+                let (_, body) = opened.into_parts();
+                match listed {
+                    Ok(ids) => {
+                        self.take_back(&header.author, ids);
+                        (Some(body), BodyState::Readable, plain)
+                    }
+                    Err(refusal) => {
+                        self.unsound(&id, &header, &refusal);
+                        (Some(body), BodyState::Unsound, plain)
+                    }
+                }
+            }
             Ok(Reading::Opened(opened)) => {
                 let sound = opened.sound().map(|sound| derive::facts(&header, &sound));
                 let (_, body) = opened.into_parts();
