@@ -677,8 +677,10 @@ async fn a_partner_remembers_how_long_an_audit_log_was_and_shows_that_it_was_cut
         mallory,
         mesh,
     } = Scene::set().await;
-    let said = |lines: u64, hash: u8| {
-        let at = now();
+    // Each word is dated a while after the one before: what follows at once is not listened to.
+    let mut at = now();
+    let mut said = |lines: u64, hash: u8| {
+        at = at.after(Duration::from_secs(2));
         let presence = presence::Presence {
             node: mallory.member.node_id(),
             addresses: Vec::new(),

@@ -26,6 +26,7 @@ mod charter;
 mod community;
 mod events;
 mod health;
+mod keeping;
 mod line;
 mod openapi;
 mod patience;

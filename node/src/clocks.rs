@@ -65,6 +65,21 @@ impl Clocks {
         words.insert(node, Word { member, said, heard });
     }
 
+    /// Whether some other member says that `now` is about what time it is, at the steady clock's `at`,
+    /// and most do not say otherwise.
+    pub fn vouch(&self, now: Timestamp, at: Instant) -> bool {
+        let agrees = |word: &Word| {
+            let age = at.saturating_duration_since(word.heard);
+            let aged = word.said.after(age);
+            age < FRESH && aged.since(now).max(now.since(aged)) <= limits::SKEW
+        };
+        let agreed = {
+            let words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            words.values().any(agrees)
+        };
+        agreed && self.astray(now, at).is_none()
+    }
+
     /// Whether our clock is astray, if it says `now` at the steady clock's `at`.
     pub fn astray(&self, now: Timestamp, at: Instant) -> Option<Astray> {
         let now = i128::from(now.as_millis());
@@ -144,6 +159,8 @@ mod tests {
         assert!(two.astray(noon().after(2 * HOUR), at).unwrap().ahead);
         assert_eq!(two.astray(noon().after(HOUR).before(limits::SKEW), at), None);
         assert_eq!(heard(&three[..1], at).astray(noon(), at), None, "one against one");
+        assert!(!heard(&three[..1], at).vouch(noon(), at) && heard(&three, at).vouch(noon(), at));
+        assert!(!two.vouch(noon(), at) && two.vouch(ahead, at) && !Clocks::default().vouch(noon(), at));
         assert_eq!(heard(&three, at).astray(noon(), at), None, "two against two");
     }
 

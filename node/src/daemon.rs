@@ -184,6 +184,8 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
         nudges,
         clocks: clocks.clone(),
         opaque_max: settings.store.opaque_max,
+        retention: settings.store.retention.clone(),
+        lost: matches!(opening.rebuilt, Some(Rebuilt::Corrupt | Rebuilt::Ahead)),
     };
     let (exchange, thread) = exchange::start(parts)?;
     let node = Node {

@@ -28,10 +28,13 @@ mod budget;
 mod complaints;
 mod derive;
 mod held;
+mod keeping;
 mod membership;
 mod publish;
 mod receive;
 mod recent;
+mod restored;
+mod retracting;
 mod shedding;
 #[cfg(test)]
 mod tests;
@@ -39,7 +42,9 @@ mod worker;
 
 pub use budget::Overdrawn;
 pub use derive::{BrokenCharters, Deriver};
+pub use keeping::Retention;
 pub(crate) use membership::view_of;
+pub use restored::Restored;
 pub use worker::{Parts, StartError, Thread, start};
 
 /// Pieces of work that may wait for the exchange; a full queue means Ignore for gossip and 503 for
@@ -130,6 +135,9 @@ pub enum ExchangeError {
     /// The disk has too little room: nothing was done.
     #[error("the disk is full: nothing new is taken before there is room again")]
     Full,
+    /// The store lost entries, or is a backup: our own chain may go on elsewhere.
+    #[error("restored: waiting for own records from a peer; `hansed restore --alone` goes on without")]
+    Restored,
     /// The store did not take it; nothing was acknowledged.
     #[error("the store did not take it")]
     Store(#[source] Arc<StoreError>),
@@ -255,6 +263,10 @@ enum Command {
         bytes: Vec<u8>,
     },
     Witness(Vec<Deed>, Option<(&'static str, Vec<u8>)>, Reply<()>),
+    Retract(Actor, RecordId, Reply<local::RetractReply>),
+    Retain(Actor, bool, Reply<local::RetainReply>),
+    /// Holdings were compared with a peer, and what it had more was fetched.
+    Compared,
 }
 
 impl Command {
@@ -281,6 +293,9 @@ impl Command {
             Self::Charters { reply, .. } => refuse(reply),
             // What the API witnessed is offered again with the next look at the tokens.
             Self::Witness(_, _, reply) => refuse(reply),
+            Self::Retract(_, _, reply) => refuse(reply),
+            // What leaves makes room.
+            other @ (Self::Retain(..) | Self::Compared) => return Some(other),
             // A cursor that has moved on: a few bytes, and only after something was committed.
             note @ Self::Note { .. } => return Some(note),
         }
@@ -427,6 +442,27 @@ impl Exchange {
     /// What stewards said last.
     pub fn heads(&self) -> heads::Shared {
         self.heads.clone()
+    }
+
+    /// Takes back a record of this node's own: its text leaves every node that hears of it.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Invalid`], [`ExchangeError::NoCommunity`], [`ExchangeError::Restored`].
+    pub async fn retract(&self, actor: Actor, id: RecordId) -> Result<local::RetractReply, ExchangeError> {
+        self.ask(|reply| Command::Retract(actor, id, reply)).await
+    }
+
+    /// Looks at what has passed its time now; with `confirm` the clock is taken for right.
+    ///
+    /// # Errors
+    /// [`ExchangeError`].
+    pub async fn retain(&self, actor: Actor, confirm: bool) -> Result<local::RetainReply, ExchangeError> {
+        self.ask(|reply| Command::Retain(actor, confirm, reply)).await
+    }
+
+    /// Tells that holdings were compared with a peer, and what it had more was fetched. Best effort.
+    pub fn compared(&self) {
+        let _ = self.inbox.try_send(Command::Compared);
     }
 
     /// Hands over the records of a gossip frame, or gives the reply back if the inbox is full.

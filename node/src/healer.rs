@@ -221,6 +221,7 @@ impl Healer {
                 Ok(()) => {
                     healer.shunned.forgive(&peer);
                     healer.healed_at.note(peer);
+                    healer.exchange.compared();
                     healer.metrics.healed("done");
                 }
                 Err(error) => {

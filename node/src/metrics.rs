@@ -38,6 +38,8 @@ pub struct Metrics {
     bodies: Family<OutcomeLabel, Counter>,
     frames: Family<OutcomeLabel, Counter>,
     frozen: Gauge,
+    retention_held: Gauge,
+    freed: Counter,
     forked: Gauge,
     audits_broken: Counter,
     shed: Counter,
@@ -59,6 +61,8 @@ impl Metrics {
             bodies: Family::default(),
             frames: Family::default(),
             frozen: Gauge::default(),
+            retention_held: Gauge::default(),
+            freed: Counter::default(),
             forked: Gauge::default(),
             audits_broken: Counter::default(),
             shed: Counter::default(),
@@ -106,6 +110,16 @@ impl Metrics {
             "frames_sent",
             "Own gossip frames, by outcome",
             metrics.frames.clone(),
+        );
+        registry.register(
+            "retention_held",
+            "1 while nothing leaves by expiry because the clock is not trusted",
+            metrics.retention_held.clone(),
+        );
+        registry.register(
+            "log_bytes_freed",
+            "Bytes of log that came back when segments were recast",
+            metrics.freed.clone(),
         );
         registry.register(
             "frozen",
@@ -210,6 +224,16 @@ impl Metrics {
     /// An own frame was handed to the mesh.
     pub fn frame_sent(&self, outcome: &'static str) {
         self.frames.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// Whether nothing leaves by expiry.
+    pub fn retention_held(&self, held: bool) {
+        self.retention_held.set(i64::from(held));
+    }
+
+    /// Bytes of log came back.
+    pub fn freed(&self, bytes: u64) {
+        self.freed.inc_by(bytes);
     }
 
     /// Whether nothing is sealed.

@@ -13,6 +13,7 @@ use config::{Config, ConfigError, Environment, File, FileFormat, Value};
 use hanse_protocol::charter::member::Profile;
 use serde::Deserialize;
 
+use crate::exchange::Retention;
 use crate::keystore::Source;
 
 #[cfg(test)]
@@ -117,6 +118,8 @@ pub struct Store {
     pub engine: Engine,
     /// Bytes of bodies sealed for others that are kept.
     pub opaque_max: u64,
+    /// How long things are kept.
+    pub retention: Retention,
 }
 
 /// An index engine.

@@ -496,6 +496,14 @@ impl Opened {
         &self.body
     }
 
+    /// The records that a retraction takes back, beside the one its header names.
+    ///
+    /// # Errors
+    /// [`Refusal::Content`].
+    pub fn retracted(&self) -> Result<Vec<RecordId>, Refusal> {
+        crate::retraction::decode(&self.content).map_err(|_| Refusal::Content)
+    }
+
     /// Size of the content, bytes.
     pub fn content_bytes(&self) -> usize {
         self.content.len()

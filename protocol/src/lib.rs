@@ -22,6 +22,7 @@ pub mod pattern;
 pub mod presence;
 pub mod record;
 pub mod refusal;
+pub mod retraction;
 pub mod seal;
 pub mod stix;
 pub mod timestamp;

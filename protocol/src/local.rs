@@ -526,6 +526,33 @@ pub struct HeardAudits {
     pub nodes: Vec<HeardAudit>,
 }
 
+/// Answer to `POST /v1/records/{id}/retract` (role publish): takes back a record of this member's own.
+/// Every node that hears of it shows its text to nobody any longer, and takes it off its disk. What
+/// others have read they have read.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetractReply {
+    /// The retraction's own id.
+    pub id: RecordId,
+    /// Its place in this node's log.
+    pub position: u64,
+}
+
+/// `POST /v1/retain` (role admin): look at what has passed its time now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RetainRequest {
+    /// The clock is right, although it jumped.
+    #[serde(default)]
+    pub confirm: bool,
+}
+
+/// Answer to [`RetainRequest`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetainReply {
+    /// Why nothing leaves by expiry, if nothing does.
+    pub held: Option<String>,
+}
+
 /// An error (RFC 9457, `application/problem+json`).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Problem {

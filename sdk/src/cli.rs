@@ -28,6 +28,8 @@ mod propose;
 mod publish;
 mod recover;
 mod request;
+mod retain;
+mod retract;
 mod search;
 mod show;
 mod status;
@@ -106,9 +108,11 @@ enum Command {
     Publish(publish::Publish),
     Search(search::Search),
     Show(show::Show),
+    Retract(retract::Retract),
     Tail(tail::Tail),
     Members(members::Members),
     Status(status::Status),
+    Retain(retain::Retain),
     Request(request::Request),
     /// Found a community, and change who belongs to it
     #[command(subcommand)]
@@ -232,6 +236,8 @@ impl Command {
             Self::Publish(command) => command.run(client, console).await,
             Self::Search(command) => command.run(client, console).await,
             Self::Show(command) => command.run(client, console).await,
+            Self::Retract(command) => command.run(client, console).await,
+            Self::Retain(command) => command.run(client, console).await,
             Self::Tail(command) => command.run(client, console).await,
             Self::Members(command) => command.run(client, console).await,
             Self::Status(command) => command.run(client, console).await,

@@ -258,6 +258,23 @@ impl Client {
         self.post(&["proposals", "submit"], file, CHANGE).await
     }
 
+    /// Takes back a record of this member's own.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn retract(&self, record: &RecordId) -> Result<local::RetractReply, SdkError> {
+        let url = self.route(&["records", &record.to_string(), "retract"]);
+        self.send(Method::POST, url, None, CHANGE).await
+    }
+
+    /// Has the node look now for what has expired, or tells it that its clock is right.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn retain(&self, request: &local::RetainRequest) -> Result<local::RetainReply, SdkError> {
+        self.post(&["retain"], request, CHANGE).await
+    }
+
     /// Joins the community of an invite.
     ///
     /// # Errors

@@ -22,6 +22,8 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
     fn found(&self, by: Actor, request: local::FoundRequest) -> impl Changed<local::Founded>;
     fn admit(&self, by: Actor, request: local::AdmitRequest) -> impl Changed<local::Admission>;
     fn expel(&self, by: Actor, member: Handle) -> impl Changed<local::CharterReply>;
+    fn retract(&self, by: Actor, record: RecordId) -> impl Changed<local::RetractReply>;
+    fn retain(&self, by: Actor, confirm: bool) -> impl Changed<local::RetainReply>;
     fn join(&self, by: Actor, request: local::JoinRequest) -> impl Changed<local::CharterReply>;
     fn propose(&self, by: Actor, request: local::ProposeRequest) -> impl Changed<local::ProposalReply>;
     fn endorse(&self, by: Actor, file: local::ProposalFile) -> impl Changed<local::ProposalReply>;
@@ -79,6 +81,14 @@ impl Backend for Node {
 
     fn expel(&self, by: Actor, member: Handle) -> impl Changed<local::CharterReply> {
         self.exchange.expel(by, member)
+    }
+
+    fn retract(&self, by: Actor, record: RecordId) -> impl Changed<local::RetractReply> {
+        self.exchange.retract(by, record)
+    }
+
+    fn retain(&self, by: Actor, confirm: bool) -> impl Changed<local::RetainReply> {
+        self.exchange.retain(by, confirm)
     }
 
     fn join(&self, by: Actor, request: local::JoinRequest) -> impl Changed<local::CharterReply> {

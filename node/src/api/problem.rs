@@ -40,11 +40,12 @@ pub(super) mod name {
     pub(crate) const BUDGET: &str = "budget";
     pub(crate) const CLOCK: &str = "clock";
     pub(crate) const FULL: &str = "full";
+    pub(crate) const RESTORED: &str = "restored";
     pub(crate) const STOPPING: &str = "stopping";
     pub(crate) const INTERNAL: &str = "internal";
 
     /// All of them.
-    pub(crate) const ALL: [&str; 25] = [
+    pub(crate) const ALL: [&str; 26] = [
         UNAUTHENTICATED,
         ROLE,
         HOST,
@@ -68,6 +69,7 @@ pub(super) mod name {
         BUDGET,
         CLOCK,
         FULL,
+        RESTORED,
         STOPPING,
         INTERNAL,
     ];
@@ -233,6 +235,12 @@ impl From<ExchangeError> for Failure {
                 StatusCode::INSUFFICIENT_STORAGE,
                 name::FULL,
                 "the disk is full",
+                text,
+            ),
+            ExchangeError::Restored => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                name::RESTORED,
+                "waiting for own records",
                 text,
             ),
             ExchangeError::Store(source) => {

@@ -5,7 +5,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use hanse_protocol::local::Role;
 
 use super::backend::Backend;
-use super::{State, audit, charter, community, events, health, openapi, records};
+use super::{State, audit, charter, community, events, health, keeping, openapi, records};
 
 /// What an answer holds.
 #[derive(Clone, Copy)]
@@ -76,6 +76,7 @@ pub(super) fn table<B: Backend>() -> Vec<Route<B>> {
         Route::new(("post", "/v1/records"), publishes, "Publish objects; answers after the commit", Gives::Json("PublishReply"), post(records::publish::<B>)).takes("PublishRequest"),
         Route::new(("get", "/v1/records"), reads, "Records in the order they became complete here", Gives::Json("RecordPage"), get(records::page::<B>)).query(&[("after", "integer"), ("limit", "integer"), ("objects", "boolean")]),
         Route::new(("get", "/v1/records/{id}"), reads, "One record", Gives::Json("RecordView"), get(records::record::<B>)),
+        Route::new(("post", "/v1/records/{id}/retract"), publishes, "Take back a record of this member", Gives::Json("RetractReply"), post(keeping::retract::<B>)),
         Route::new(("get", "/v1/objects/{id}"), reads, "The versions of a STIX object", Gives::Json("ObjectReply"), get(records::object::<B>)),
         Route::new(("post", "/v1/search"), reads, "Objects that hold an observable", Gives::Json("SearchReply"), post(records::search::<B>)).takes("SearchRequest"),
         Route::new(("get", "/v1/events"), reads, "Records as they become complete; resumable by Last-Event-ID or after", Gives::Events("RecordView"), get(events::events::<B>)).query(&[("after", "integer"), ("objects", "boolean")]),
@@ -91,6 +92,7 @@ pub(super) fn table<B: Backend>() -> Vec<Route<B>> {
         Route::new(("post", "/v1/proposals/endorse"), administers, "Sign a proposal", Gives::Json("ProposalReply"), post(charter::endorse::<B>)).takes("ProposalFile"),
         Route::new(("post", "/v1/proposals/submit"), administers, "Take in a proposal's signatures", Gives::Json("ProposalReply"), post(charter::submit::<B>)).takes("ProposalFile"),
         Route::new(("post", "/v1/join"), administers, "Join the community of an invite", Gives::Json("CharterReply"), post(community::join::<B>)).takes("JoinRequest"),
+        Route::new(("post", "/v1/retain"), administers, "Look now for what has expired; the clock may be confirmed", Gives::Json("RetainReply"), post(keeping::retain::<B>)).takes("RetainRequest"),
         Route::new(("get", "/v1/audit"), administers, "Lines of the audit log", Gives::Json("AuditPage"), get(audit::page::<B>)).query(&[("from", "integer"), ("limit", "integer")]),
         Route::new(("get", "/v1/audit/heads"), reads, "What other nodes said of their audit logs", Gives::Json("HeardAudits"), get(audit::heads::<B>)),
         Route::new(("get", "/v1/openapi.json"), None, "This document", Gives::Document, get(openapi::openapi::<B>)),

@@ -68,6 +68,16 @@ impl Backend for Fake {
         Err(ExchangeError::Fingerprint)
     }
 
+    async fn retract(&self, by: Actor, record: RecordId) -> Result<local::RetractReply, ExchangeError> {
+        self.note(format!("retract {record} by {}", by.0));
+        Err(ExchangeError::Restored)
+    }
+
+    async fn retain(&self, by: Actor, confirm: bool) -> Result<local::RetainReply, ExchangeError> {
+        self.note(format!("retain {confirm} by {}", by.0));
+        Ok(local::RetainReply::default())
+    }
+
     async fn expel(&self, by: Actor, member: Handle) -> Result<local::CharterReply, ExchangeError> {
         self.note(format!("expel {member} by {}", by.0));
         match member.as_str() {
@@ -280,10 +290,12 @@ impl Daemon {
     }
 }
 
-const ROUTES: [(&str, Role); 20] = [
+const ROUTES: [(&str, Role); 22] = [
     ("POST /v1/records", Role::Publish),
     ("GET /v1/records", Role::Read),
     ("GET /v1/records/00", Role::Read),
+    ("POST /v1/records/00/retract", Role::Publish),
+    ("POST /v1/retain", Role::Admin),
     ("GET /v1/objects/x", Role::Read),
     ("POST /v1/search", Role::Read),
     ("GET /v1/members", Role::Read),

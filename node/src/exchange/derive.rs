@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use hanse_protocol::admission::{Admitted, Reading, Sound};
 use hanse_protocol::charter::{CharterChain, SignedCharter};
-use hanse_protocol::identity::CommunityId;
 use hanse_protocol::observable::Observable;
 use hanse_protocol::record::Header;
 use hanse_protocol::stix::Object;
@@ -108,48 +107,52 @@ impl Deriver {
             self.broken = false;
         }
     }
-
-    fn of_body(
-        &self,
-        community: &CommunityId,
-        header: &[u8],
-        body: Option<&[u8]>,
-        state: BodyState,
-    ) -> Option<RecordFacts> {
-        let admitted = Admitted::from_log(header, community).ok()?;
-        let plain = header_facts(admitted.header());
-        let (BodyState::Readable, Some(body), Some(charters)) = (state, body, &self.charters) else {
-            return Some(plain);
-        };
-        let whole = admitted.with_body(body.to_vec()).ok()?;
-        let Ok(Reading::Opened(opened)) = whole.open(&self.member.reader, charters) else {
-            return Some(plain);
-        };
-        let Ok(sound) = opened.sound() else {
-            return Some(plain);
-        };
-        Some(facts(opened.admitted().header(), &sound))
-    }
 }
 
 impl Derive for Deriver {
     fn facts(&mut self, entry: &Entry, header: Option<&RecordEntry>) -> Option<RecordFacts> {
-        match entry {
-            Entry::Charter(charter) => {
-                self.learn(charter);
-                None
-            }
-            Entry::Record(record) => self.of_body(
-                &record.community,
-                &record.header,
-                record.body.as_deref(),
-                record.state,
-            ),
-            Entry::Body(body) => {
-                let header = header?;
-                self.of_body(&body.community, &header.header, Some(&body.body), body.state)
-            }
-            Entry::Audit(_) | Entry::Note(_) | Entry::Void => None,
+        if let Entry::Charter(charter) = entry {
+            self.learn(charter);
+            return None;
         }
+        of_entry(&self.member, self.charters.as_ref(), entry, header)
     }
+}
+
+/// Derives facts of a log whose charters are known.
+pub(super) struct Known<'a> {
+    pub(super) member: &'a Member,
+    pub(super) charters: &'a CharterChain,
+}
+
+impl Derive for Known<'_> {
+    fn facts(&mut self, entry: &Entry, header: Option<&RecordEntry>) -> Option<RecordFacts> {
+        of_entry(self.member, Some(self.charters), entry, header)
+    }
+}
+
+fn of_entry(
+    member: &Member,
+    charters: Option<&CharterChain>,
+    entry: &Entry,
+    header: Option<&RecordEntry>,
+) -> Option<RecordFacts> {
+    let (record, body, state) = match entry {
+        Entry::Record(record) => (record, record.body.as_deref(), record.state),
+        Entry::Body(body) => (header?, Some(body.body.as_slice()), body.state),
+        Entry::Charter(_) | Entry::Audit(_) | Entry::Note(_) | Entry::Void => return None,
+    };
+    let admitted = Admitted::from_log(&record.header, &record.community).ok()?;
+    let plain = header_facts(admitted.header());
+    let (BodyState::Readable, Some(body), Some(charters)) = (state, body, charters) else {
+        return Some(plain);
+    };
+    let whole = admitted.with_body(body.to_vec()).ok()?;
+    let Ok(Reading::Opened(opened)) = whole.open(&member.reader, charters) else {
+        return Some(plain);
+    };
+    let Ok(sound) = opened.sound() else {
+        return Some(plain);
+    };
+    Some(facts(opened.admitted().header(), &sound))
 }

@@ -38,7 +38,7 @@ const RECORD_BYTES: usize = 512 << 10;
 const HEADER_GROWTH: usize = 48;
 
 /// What holds for all records of one publish.
-struct Terms {
+pub(super) struct Terms {
     lane: u16,
     created: Timestamp,
     expires: Timestamp,
@@ -142,14 +142,8 @@ impl Worker {
                 });
             }
         }
-        let header = self.check_next(&charters, &terms)?;
         let bodies = ready.iter().map(|ready| ready.body.len());
-        self.fits_own_budget(
-            &charters.charter().budget,
-            terms.created,
-            header + HEADER_GROWTH,
-            bodies,
-        )?;
+        self.check_room(&charters, &terms, bodies)?;
         let joined = ready
             .into_iter()
             .map(|ready| self.issue(actor, &charters, &terms, ready));
@@ -161,11 +155,27 @@ impl Worker {
         charters: &CharterChain,
         request: &local::PublishRequest,
     ) -> Result<Terms, ExchangeError> {
-        let invalid = |reason: &str| ExchangeError::Invalid(reason.to_owned());
         if request.objects.is_empty() {
-            return Err(invalid("there is no object to publish"));
+            let reason = "there is no object to publish".to_owned();
+            return Err(ExchangeError::Invalid(reason));
         }
-        let ended = || invalid("this node's membership has ended; it can no longer publish");
+        let charter = charters.charter();
+        let plain = self.plain_terms(charters)?;
+        Ok(Terms {
+            expires: expiry(plain.created, request.expires, charter.horizon())?,
+            unmarked: request.tlp.unwrap_or(charter.unmarked),
+            floor: request.tlp.unwrap_or(Tlp::Clear),
+            to: named_readers(request.to.clone(), charters)?,
+            ..plain
+        })
+    }
+
+    /// What holds for any record that is made now.
+    pub(super) fn plain_terms(&self, charters: &CharterChain) -> Result<Terms, ExchangeError> {
+        let ended = || {
+            let reason = "this node's membership has ended; it can no longer publish";
+            ExchangeError::Invalid(reason.to_owned())
+        };
         let lane = self.own_lane().ok_or_else(ended)?;
         // What is dated wrongly is refused by the others, and spoils the dates of what follows it.
         if let Some(astray) = self.clocks.astray(clock::now(), std::time::Instant::now()) {
@@ -182,11 +192,27 @@ impl Worker {
         Ok(Terms {
             lane,
             created,
-            expires: expiry(created, request.expires, charter.horizon())?,
-            unmarked: request.tlp.unwrap_or(charter.unmarked),
-            floor: request.tlp.unwrap_or(Tlp::Clear),
-            to: named_readers(request.to.clone(), charters)?,
+            expires: created.after(charter.horizon()),
+            unmarked: charter.unmarked,
+            floor: Tlp::Clear,
+            to: None,
         })
+    }
+
+    /// Refuses what our peers would refuse, or what is over our own budget.
+    pub(super) fn check_room(
+        &self,
+        charters: &CharterChain,
+        terms: &Terms,
+        bodies: impl Iterator<Item = usize>,
+    ) -> Result<(), ExchangeError> {
+        let header = self.check_next(charters, terms)?;
+        self.fits_own_budget(
+            &charters.charter().budget,
+            terms.created,
+            header + HEADER_GROWTH,
+            bodies,
+        )
     }
 
     /// Checks and rules on each object and puts those of one ruling together.
@@ -246,6 +272,29 @@ impl Worker {
             body,
         } = ready;
         let header = self.next_header(charters, terms, &body);
+        let objects = draft.objects.len();
+        let facts = RecordFacts {
+            objects: draft.facts,
+            ..derive::header_facts(&header)
+        };
+        let (entry, id) = self.log_own(charters, header, body, facts);
+        self.audit(&actor.0, "publish", id.to_string(), Some(ruling.hash()));
+        Joined {
+            entry,
+            id,
+            objects,
+            readers: readers(&audience),
+        }
+    }
+
+    /// Signs a record, adds it to the commit and to our chain; gives its entry's place in the batch.
+    pub(super) fn log_own(
+        &mut self,
+        charters: &CharterChain,
+        header: Header,
+        body: Vec<u8>,
+        facts: RecordFacts,
+    ) -> (usize, RecordId) {
         let Signed { bytes, id } = self.sign(charters, &header);
         self.charge_own(&header, bytes.len());
         self.own.seq = header.seq;
@@ -253,11 +302,6 @@ impl Worker {
         self.own.created = header.created;
         self.held
             .insert(&header.author, header.lane, header.epoch, header.seq);
-        let objects = draft.objects.len();
-        let facts = RecordFacts {
-            objects: draft.facts,
-            ..derive::header_facts(&header)
-        };
         let entry = RecordEntry {
             community: *charters.community(),
             id,
@@ -268,14 +312,8 @@ impl Worker {
             state: BodyState::Readable,
         };
         let entry = self.batch.push(Entry::Record(entry), Some(facts));
-        self.audit(&actor.0, "publish", id.to_string(), Some(ruling.hash()));
         self.metrics.admitted(Origin::Own);
-        Joined {
-            entry,
-            id,
-            objects,
-            readers: readers(&audience),
-        }
+        (entry, id)
     }
 
     fn body_for(
@@ -309,7 +347,7 @@ impl Worker {
         Ok(body.encode())
     }
 
-    fn next_header(&self, charters: &CharterChain, terms: &Terms, body: &[u8]) -> Header {
+    pub(super) fn next_header(&self, charters: &CharterChain, terms: &Terms, body: &[u8]) -> Header {
         Header {
             author: self.member.profile.handle.clone(),
             lane: terms.lane,

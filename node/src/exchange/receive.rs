@@ -7,7 +7,7 @@ use hanse_protocol::admission::{Admitted, Arrival, By, Reading, Signed, Unsealed
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::frame::Carried;
 use hanse_protocol::identity::{NodeId, RecordId};
-use hanse_protocol::record::Header;
+use hanse_protocol::record::{Header, Kind};
 use hanse_protocol::refusal::{Fault, Permanence, Refusal};
 
 use super::ahead::{Found, Looked};
@@ -245,6 +245,10 @@ impl Worker {
             None => (None, None),
         };
         self.note_chain(&header, courier);
+        self.follow_own(&header, id);
+        if header.kind == Kind::Retraction {
+            self.take_back(&header.author, header.replaces);
+        }
         self.metrics.admitted(origin);
         let refused = wrong.map(|refusal| self.refuse(&refusal, Some((&id, &header)), courier));
         self.unread.push(Unread {
@@ -338,6 +342,20 @@ impl Worker {
         let plain = derive::header_facts(&header);
         match whole.open_ahead(unsealed, &self.member.reader, charters) {
             Ok(Reading::Opaque(whole)) => (Some(batch::parts(whole).2), BodyState::Opaque, plain),
+            Ok(Reading::Opened(opened)) if header.kind == Kind::Retraction => {
+                let listed = opened.retracted();
+                let (_, body) = opened.into_parts();
+                match listed {
+                    Ok(ids) => {
+                        self.take_back(&header.author, ids);
+                        (Some(body), BodyState::Readable, plain)
+                    }
+                    Err(refusal) => {
+                        self.unsound(&id, &header, &refusal);
+                        (Some(body), BodyState::Unsound, plain)
+                    }
+                }
+            }
             Ok(Reading::Opened(opened)) => {
                 let sound = opened.sound().map(|sound| derive::facts(&header, &sound));
                 let (_, body) = opened.into_parts();

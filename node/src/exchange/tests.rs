@@ -27,6 +27,7 @@ mod abuse;
 mod charter;
 mod frozen;
 mod full;
+mod keeping;
 
 /// A node without a mesh.
 struct Node {
@@ -88,6 +89,8 @@ impl Node {
             nudges,
             clocks: clocks.clone(),
             opaque_max: OPAQUE_MAX,
+            retention: Retention::default(),
+            lost: false,
         };
         let (exchange, thread) = start(parts).unwrap();
         Self {

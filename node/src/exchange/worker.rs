@@ -15,8 +15,10 @@ use super::batch::Batch;
 use super::budget::Ledger;
 use super::complaints::Complaints;
 use super::held::{ASIDE, Shared};
+use super::keeping::{Keeping, Retention};
 use super::membership::signed::Signed;
 use super::recent::Recent;
+use super::restored::Restored;
 use super::shedding::Opaque;
 use super::{Command, Exchange, INBOX, Nudge, Standing};
 use crate::clock;
@@ -35,6 +37,9 @@ const COMMIT_BYTES: usize = 1 << 20;
 
 /// How long the thread waits for work before it looks after the store.
 const IDLE: Duration = Duration::from_secs(1);
+
+/// How long it waits while there is something to look after.
+const BRIEF: Duration = Duration::from_millis(2);
 
 /// What the exchange is made of.
 pub struct Parts {
@@ -55,6 +60,10 @@ pub struct Parts {
     /// Bytes of bodies sealed for others that are kept; beyond that the oldest of the heaviest author
     /// are given up.
     pub opaque_max: u64,
+    /// How long things are kept.
+    pub retention: Retention,
+    /// Whether the store lost entries that it had acknowledged.
+    pub lost: bool,
 }
 
 /// The place in our own lane where the next record goes.
@@ -79,6 +88,9 @@ pub(super) struct Worker {
     pub(super) complaints: Complaints,
     pub(super) clocks: Clocks,
     pub(super) opaque: Opaque,
+    pub(super) keeping: Keeping,
+    /// Whether our own chain may go on elsewhere, so that nothing is signed.
+    pub(super) restored: Option<Restored>,
     /// Work since the present frame began that came of no use.
     pub(super) idle: u32,
     /// When what was turned away for now was last let be asked for again.
@@ -135,6 +147,8 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         nudges,
         clocks,
         opaque_max,
+        retention,
+        lost,
     } = parts;
     let reader = store.reader();
     let charters = charters.map(Arc::new);
@@ -166,6 +180,8 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         complaints: Complaints::default(),
         clocks,
         opaque: Opaque::new(opaque_max),
+        keeping: Keeping::new(retention),
+        restored: None,
         idle: 0,
         asked_again: clock::now(),
         own: OwnChain::default(),
@@ -182,7 +198,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         standing,
         position,
     };
-    worker.load()?;
+    worker.load(lost)?;
     let (held, heads) = (worker.held.clone(), worker.heads.clone());
     let member = Arc::clone(&worker.member);
     let overdrafts = worker.ledger.overdrafts();
@@ -208,7 +224,8 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
 
 impl Worker {
     /// Takes up from the store what is kept in memory.
-    fn load(&mut self) -> Result<(), StoreError> {
+    fn load(&mut self, lost: bool) -> Result<(), StoreError> {
+        self.load_keeping()?;
         let Some(charters) = self.charters.clone() else {
             return Ok(());
         };
@@ -229,7 +246,8 @@ impl Worker {
                 }
             }
         }
-        self.load_own_chain()
+        self.load_own_chain()?;
+        self.load_restored(lost)
     }
 
     /// Finds where our own lane goes on.
@@ -272,8 +290,10 @@ impl Worker {
         clockwork: &tokio::runtime::Runtime,
         mut work: mpsc::Receiver<Command>,
     ) -> Result<(), Arc<StoreError>> {
+        let mut busy = false;
         loop {
-            match clockwork.block_on(async { tokio::time::timeout(IDLE, work.recv()).await }) {
+            let patience = if busy { BRIEF } else { IDLE };
+            match clockwork.block_on(async { tokio::time::timeout(patience, work.recv()).await }) {
                 Ok(Some(command)) => {
                     self.look_for_room();
                     self.handle(command);
@@ -292,6 +312,10 @@ impl Worker {
                     self.commit()?;
                     self.maintain()?;
                 }
+            }
+            busy = self.look_after().map_err(Arc::new)?;
+            if !self.batch.is_empty() && !self.batch.may_wait() {
+                self.commit()?;
             }
         }
         self.commit()?;
@@ -361,6 +385,10 @@ impl Worker {
         } else {
             Some(command)
         };
+        let command = match self.restored {
+            Some(_) => command.and_then(Command::refuse_restored),
+            None => command,
+        };
         let Some(command) = command else { return };
         match command {
             Command::Publish(actor, request, reply) => self.publish(&actor, request, reply),
@@ -401,6 +429,9 @@ impl Worker {
                 let note = crate::store::entry::NoteEntry { kind, bytes };
                 self.batch.push(Entry::Note(note), None);
             }
+            Command::Retain(actor, confirm, reply) => self.retain(&actor, confirm, reply),
+            Command::Retract(actor, id, reply) => self.retract(&actor, &id, reply),
+            Command::Compared => self.compared(),
             Command::Witness(deeds, note, reply) => {
                 for deed in deeds {
                     self.audit(&deed.actor.0, deed.action, deed.subject, None);

@@ -71,6 +71,7 @@ fn the_environment_wins_over_the_file_and_the_file_over_the_example() {
     assert_eq!(settings.healing.every, Duration::from_secs(120));
     assert_eq!(settings.mesh.profile, MeshProfile::Peer);
     assert_eq!(settings.store.opaque_max, 10 << 30);
+    assert_eq!(settings.store.retention, crate::exchange::Retention::default());
     assert_eq!(settings.store.engine, Engine::Sled);
     assert_eq!(settings.member.sector, "42");
     assert_eq!(settings.mesh.listen.len(), 2);

@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::{
     Api, Engine, Healing, Keys, Log, LogFormat, Master, Mesh, MeshProfile, Settings, SettingsError, Store,
 };
+use crate::exchange::Retention;
 use crate::keystore::is_credential;
 
 /// Most host names, listen addresses or external addresses.
@@ -62,6 +63,8 @@ struct WrittenMesh {
 struct WrittenStore {
     engine: Engine,
     opaque_max: u64,
+    retain_days: u32,
+    erase_within: String,
 }
 
 #[derive(Deserialize)]
@@ -181,10 +184,17 @@ impl WrittenMesh {
 
 impl WrittenStore {
     fn check(self) -> Result<Store, SettingsError> {
+        let erase_within = span::parse(&self.erase_within)
+            .map_err(|error| refused("store.erase_within", error.to_string()))?;
+        let day = Duration::from_secs(24 * 3_600);
         match self.engine {
             Engine::Fjall | Engine::Sled => Ok(Store {
                 engine: self.engine,
                 opaque_max: self.opaque_max,
+                retention: Retention {
+                    keep: (self.retain_days > 0).then(|| day * self.retain_days),
+                    erase_within,
+                },
             }),
             Engine::Memory => Err(refused("store.engine", "`memory` keeps nothing: it is for tests")),
         }

@@ -289,6 +289,11 @@ impl<'a> Updates<'a> {
                 self.mark(frame.span.segment, at)?;
             }
         }
+        if state == BodyState::Shed
+            && let Some(old) = row.body
+        {
+            self.bury_one(old)?;
+        }
         let awaited = key(&[&self.tags.community(community), id.as_bytes()]);
         self.batch.remove(Keyspace::Awaited, awaited);
         if let Some(facts) = facts {
@@ -357,6 +362,16 @@ impl<'a> Updates<'a> {
             self.put_segment(frame.span.segment, row);
         }
         Ok(())
+    }
+
+    /// Counts an entry whose size is not at hand as dead: as large as those of its frame, half of
+    /// which are audit lines as a rule.
+    fn bury_one(&mut self, position: Position) -> Result<(), IndexError> {
+        let Some(frame) = lookup::frame_row(self.index, position)? else {
+            return Ok(());
+        };
+        let each = u64::from(frame.span.length) * 2 / u64::from(frame.count.max(2));
+        self.bury(position, each)
     }
 
     /// Notes that a body in `segment` was taken back at `at`.

@@ -153,7 +153,7 @@ pub(super) fn keep(
         Entry::Body(body) => match record_row(index, &body.id)? {
             Some(row) if row.body == Some(position) => Entry::Body(body),
             // The word that it is gone is needed as long as its header.
-            Some(_) if body.state == BodyState::Gone => Entry::Body(body),
+            Some(_) if matches!(body.state, BodyState::Gone | BodyState::Shed) => Entry::Body(body),
             _ => Entry::Void,
         },
         Entry::Note(note) => {

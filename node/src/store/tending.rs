@@ -31,8 +31,10 @@ const BESIDE: u64 = 1 << 20;
 pub struct Rules {
     /// The community whose records these are.
     pub community: CommunityId,
-    /// Now. What has passed its time by this is taken for passed, so it must be trusted.
+    /// The last time that is trusted: what has passed by it is taken for passed.
     pub now: Timestamp,
+    /// What the clock shows: it says when what was taken back is to be gone.
+    pub clock: Timestamp,
     /// How long after it was made a header may be needed.
     pub horizon: Duration,
     /// How long after it was made a body is kept at most, however late it expires.
@@ -125,12 +127,12 @@ impl Store {
         derive: &mut dyn Derive,
         tended: &mut Tended,
     ) -> Result<(), StoreError> {
+        if rules.expire && matches!(self.tending.stage, Stage::Idle) {
+            self.tending.stage = Stage::Headers(Vec::new());
+        }
         if let Some(begun) = self.tending.recast.take() {
             tended.more = true;
             return self.carry_on(begun, rules, derive, tended);
-        }
-        if rules.expire && matches!(self.tending.stage, Stage::Idle) {
-            self.tending.stage = Stage::Headers(Vec::new());
         }
         if !matches!(self.tending.stage, Stage::Idle) {
             tended.more = true;
@@ -377,7 +379,7 @@ impl Store {
             .iter()
             .filter(|(number, _)| !self.tending.avoid.contains(number));
         // Half the time is left for waiting until more has gathered.
-        let due = |at: Timestamp| at.as_millis() != 0 && rules.now >= at.after(rules.erase_within / 2);
+        let due = |at: Timestamp| at.as_millis() != 0 && rules.clock >= at.after(rules.erase_within / 2);
         let files = self.log.files();
         let mut needy = None;
         for (number, row) in rows {

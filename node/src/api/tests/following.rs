@@ -62,6 +62,8 @@ async fn alone(folder: &Path) -> Alone {
         nudges: mpsc::channel(64).0,
         clocks: crate::clocks::Clocks::default(),
         opaque_max: u64::MAX,
+        retention: Default::default(),
+        lost: false,
     };
     let (exchange, thread) = start(parts).unwrap();
     let reading = Reading::new(

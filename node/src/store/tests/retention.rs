@@ -18,6 +18,7 @@ fn rules(now: u64, horizon: Duration) -> Rules {
     Rules {
         community: COMMUNITY,
         now: Timestamp::from_millis(now),
+        clock: Timestamp::from_millis(now),
         horizon,
         keep: None,
         erase_within: Duration::ZERO,
@@ -262,7 +263,16 @@ fn what_is_taken_back_is_gone_from_readers_at_once_and_from_disk_in_time() {
         };
         assert!(tend(&mut store, &waits, false).unwrap().recast.is_empty());
         let now = Timestamp::from_millis(13_000);
-        let tended = tend(&mut store, &Rules { now, ..waits }, true).unwrap();
+        let tended = tend(
+            &mut store,
+            &Rules {
+                now,
+                clock: now,
+                ..waits
+            },
+            true,
+        )
+        .unwrap();
         assert!(!tended.recast.is_empty());
         let left = on_disk(Arc::new(RealDisk), home.path());
         for number in [7, 49, 50] {

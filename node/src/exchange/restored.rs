@@ -1,0 +1,134 @@
+//! A node whose store is a backup, or lost entries to rot, does not know how far its own chain went:
+//! what it would sign next may be a second record of one number. So it signs nothing before it has
+//! compared holdings with a peer and taken back what that held of its own; then it begins a new epoch
+//! of its lane, whose first record follows the last one known.
+
+use hanse_protocol::identity::RecordId;
+use hanse_protocol::record::Header;
+
+use super::worker::{OwnChain, Worker};
+use super::{Command, ExchangeError, Reply};
+use crate::store::StoreError;
+use crate::store::entry::{Entry, NoteEntry};
+
+/// The note that says that the store was restored.
+const RESTORED: &str = "restored";
+/// The note that names the epoch of our lane, while no record in it says so.
+const EPOCH: &str = "own epoch";
+
+/// What is known of our own chain after a loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Restored {
+    /// A peer is to be asked first.
+    Wait,
+    /// There is nobody to ask, says the operator.
+    Alone,
+}
+
+impl Restored {
+    /// The note that tells the exchange at its next start.
+    pub fn note(self) -> Entry {
+        let bytes = match self {
+            Self::Wait => b"wait".to_vec(),
+            Self::Alone => b"alone".to_vec(),
+        };
+        let kind = RESTORED.to_owned();
+        Entry::Note(NoteEntry { kind, bytes })
+    }
+
+    fn read(note: &[u8]) -> Option<Self> {
+        match note {
+            b"wait" => Some(Self::Wait),
+            b"alone" => Some(Self::Alone),
+            _ => None,
+        }
+    }
+}
+
+impl Command {
+    /// Answers whoever wants something signed that it must wait; gives back what is to be done all
+    /// the same.
+    pub(super) fn refuse_restored(self) -> Option<Self> {
+        fn refuse<T>(reply: Reply<T>) {
+            drop(reply.send(Err(ExchangeError::Restored)));
+        }
+        match self {
+            Self::Publish(_, _, reply) => refuse(reply),
+            Self::Retract(_, _, reply) => refuse(reply),
+            Self::Admit(_, _, reply) => refuse(reply),
+            Self::Expel(_, _, reply) => refuse(reply),
+            Self::Propose(_, _, reply) | Self::Endorse(_, _, reply) => refuse(reply),
+            other => return Some(other),
+        }
+        None
+    }
+}
+
+impl Worker {
+    /// Takes up whether something was lost, and the epoch that was begun since. To be called once our
+    /// own chain is known.
+    pub(super) fn load_restored(&mut self, lost: bool) -> Result<(), StoreError> {
+        if let Some(epoch) = self.reader.note(EPOCH)?
+            && let Ok(epoch) = epoch.try_into().map(u32::from_be_bytes)
+            && epoch > self.own.epoch
+        {
+            self.own.epoch = epoch;
+            self.own.seq = 0;
+        }
+        let noted = self.reader.note(RESTORED)?.unwrap_or_default();
+        self.restored = Restored::read(&noted);
+        if self.restored.is_none() && lost && self.own_lane().is_some() {
+            self.restored = Some(Restored::Wait);
+            self.batch.push(Restored::Wait.note(), None);
+            self.audit("node", "lost-entries", String::new(), None);
+        }
+        match self.restored {
+            Some(Restored::Alone) => self.open_epoch("alone"),
+            Some(Restored::Wait) => {
+                tracing::warn!(
+                    "the store is a backup or lost entries: nothing is signed before a peer was asked for our own records"
+                );
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// A peer gave all it held that we lacked.
+    pub(super) fn compared(&mut self) {
+        if self.restored.is_some() && self.own_lane().is_some() {
+            self.open_epoch("with a peer");
+        }
+    }
+
+    fn open_epoch(&mut self, how: &str) {
+        self.restored = None;
+        // Without a record of ours that anybody knows there is nothing to collide with, and a later
+        // epoch could not say what it follows.
+        if self.own.last.is_some() {
+            self.own.epoch = self.own.epoch.saturating_add(1);
+            self.own.seq = 0;
+        }
+        let epoch = self.own.epoch;
+        let notes = [(RESTORED, Vec::new()), (EPOCH, epoch.to_be_bytes().to_vec())];
+        for (kind, bytes) in notes {
+            let kind = kind.to_owned();
+            self.batch.push(Entry::Note(NoteEntry { kind, bytes }), None);
+        }
+        self.audit("node", "open-epoch", format!("epoch {epoch}, {how}"), None);
+        tracing::info!(epoch, how, "a new epoch of our own chain begins");
+    }
+
+    /// Keeps in step with our own chain where others bring parts of it back.
+    pub(super) fn follow_own(&mut self, header: &Header, id: RecordId) {
+        let ours = header.author == self.member.profile.handle && Some(header.lane) == self.own_lane();
+        if ours && (header.epoch, header.seq) > (self.own.epoch, self.own.seq) {
+            self.own = OwnChain {
+                epoch: header.epoch,
+                seq: header.seq,
+                last: Some(id),
+                created: header.created.max(self.own.created),
+            };
+        }
+    }
+}
