@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use hanse_node::clocks::Clocks;
-use hanse_node::exchange::{self, Actor, Deriver, Exchange, Nudge, Parts};
+use hanse_node::exchange::{self, Actor, Deriver, Exchange, Nudge, Parts, Retention};
 use hanse_node::keystore::Keystore;
 use hanse_node::member::Member;
 use hanse_node::metrics::Metrics;
@@ -57,6 +57,8 @@ impl Site {
             nudges,
             clocks: Clocks::default(),
             opaque_max: u64::MAX,
+            retention: Retention::default(),
+            lost: false,
         };
         // The thread ends when the last handle of the exchange is dropped.
         let (exchange, _) = exchange::start(parts)?;

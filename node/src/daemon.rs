@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hanse_protocol::charter::CharterChain;
 use prometheus_client::registry::Registry;
@@ -29,6 +30,9 @@ use crate::tokens::{TokenError, Tokens};
 
 /// Hints to heal that may wait.
 const NUDGES: usize = 1_024;
+
+/// How long a store in use is waited for.
+const LET_GO: Duration = Duration::from_secs(5);
 
 /// Events of the mesh that may wait.
 const EVENTS: usize = 512;
@@ -132,6 +136,25 @@ pub fn open_store(
     })
 }
 
+/// As [`open_store`], but waits a moment for a store in use: who starts a killed node again may come
+/// before the system has let go of what that held.
+async fn open_free_store(
+    folder: &Path,
+    settings: &Settings,
+    keystore: &Keystore,
+    member: &Arc<Member>,
+) -> Result<Opened, DaemonError> {
+    let deadline = tokio::time::Instant::now() + LET_GO;
+    loop {
+        match open_store(folder, settings, keystore, member) {
+            Err(DaemonError::Store(StoreError::InUse(_))) if tokio::time::Instant::now() < deadline => {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            done => return done,
+        }
+    }
+}
+
 /// Where the keys lie in a node's folder.
 pub fn keys_folder(folder: &Path) -> PathBuf {
     folder.join("keys")
@@ -165,7 +188,7 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
         store,
         opening,
         charters,
-    } = open_store(folder, &settings, &keystore, &member)?;
+    } = open_free_store(folder, &settings, &keystore, &member).await?;
     findings(&opening)
         .iter()
         .for_each(|finding| tracing::warn!(finding, "the store was not clean"));

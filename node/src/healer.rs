@@ -2,7 +2,7 @@
 //! holds of each author and fetches what is missing; headers whose body did not come along get it
 //! pulled. The other half answers peers who ask the same.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -113,7 +113,10 @@ struct Agenda {
     again: HashSet<NodeId>,
     pulls: JoinSet<RecordId>,
     pulling: HashSet<RecordId>,
-    waiting: Vec<(RecordId, Option<NodeId>)>,
+    /// Bodies to pull, the first to come first: none waits for ever because others are asked for.
+    waiting: VecDeque<(RecordId, Option<NodeId>)>,
+    /// Up to where awaited bodies were taken up; from there on goes the next tick.
+    awaited_to: Option<RecordId>,
     /// When each peer was last taken up by the timer.
     taken_up: HashMap<NodeId, Instant>,
     /// Bytes that had come from each peer at the last tick.
@@ -184,10 +187,21 @@ impl Healer {
         let Some(charters) = &standing.charters else {
             return;
         };
-        match self.store.awaited(charters.community(), None, WAITING) {
-            Ok(awaited) => awaited
-                .into_iter()
-                .for_each(|(id, _)| self.pull(agenda, id, None)),
+        // Half the places are left to what comes new.
+        let room = (WAITING / 2).saturating_sub(agenda.waiting.len());
+        if room == 0 {
+            return;
+        }
+        match self.store.awaited(charters.community(), agenda.awaited_to, room) {
+            Ok(awaited) => {
+                agenda.awaited_to = awaited
+                    .last()
+                    .filter(|_| awaited.len() == room)
+                    .map(|(id, _)| *id);
+                awaited
+                    .into_iter()
+                    .for_each(|(id, _)| self.pull(agenda, id, None));
+            }
             Err(error) => tracing::warn!(%error, "awaited bodies cannot be listed"),
         }
     }
@@ -251,7 +265,7 @@ impl Healer {
         }
         if agenda.pulls.len() >= PULLS {
             if agenda.waiting.len() < WAITING && !agenda.waiting.iter().any(|(waiting, _)| *waiting == id) {
-                agenda.waiting.push((id, courier));
+                agenda.waiting.push_back((id, courier));
             }
             return;
         }
@@ -271,7 +285,7 @@ impl Healer {
             }
             None => agenda.pulling.clear(),
         }
-        if let Some((id, courier)) = agenda.waiting.pop() {
+        if let Some((id, courier)) = agenda.waiting.pop_front() {
             self.pull(agenda, id, courier);
         }
     }
@@ -285,7 +299,8 @@ impl Agenda {
             again: HashSet::new(),
             pulls: JoinSet::new(),
             pulling: HashSet::new(),
-            waiting: Vec::new(),
+            waiting: VecDeque::new(),
+            awaited_to: None,
             taken_up: HashMap::new(),
             came: HashMap::new(),
         }

@@ -74,13 +74,8 @@ impl Signed {
     /// # Errors
     /// The first [`Refusal`] in the order charter, author, signature, endings, chain, dates; no
     /// permanent one is given before the signature verified but those that are the courier's fault.
-    pub fn admit(
-        self,
-        charters: &CharterChain,
-        predecessor: Option<Predecessor>,
-        arrival: Arrival,
-    ) -> Result<Admitted, Refusal> {
-        self.verify(charters)?.admit(charters, predecessor, arrival)
+    pub fn admit(self, charters: &CharterChain, arrival: Arrival) -> Result<Admitted, Refusal> {
+        self.verify(charters)?.admit(charters, arrival)
     }
 
     /// The part of [`Signed::admit`] that costs time and needs to know of no other record, so that it
@@ -117,7 +112,6 @@ impl Signed {
         self,
         key: VerifyingKey,
         charters: &CharterChain,
-        predecessor: Option<Predecessor>,
         arrival: Arrival,
     ) -> Result<Admitted, Refusal> {
         let newest = charters.charter();
@@ -133,7 +127,7 @@ impl Signed {
         if !author.accepts(&key, lane, epoch, seq, &self.id) {
             return Err(Refusal::Ended);
         }
-        self.check_chain(predecessor)?;
+        self.check_chain()?;
         self.check_dates(author, newest.horizon(), arrival)?;
         Ok(Admitted {
             bytes: self.bytes,
@@ -152,7 +146,7 @@ impl Signed {
         known.map(|signing| signing.key).ok_or(Refusal::UnknownAuthor)
     }
 
-    fn check_chain(&self, predecessor: Option<Predecessor>) -> Result<(), Refusal> {
+    fn check_chain(&self) -> Result<(), Refusal> {
         let header = &self.header;
         // A first record of a first epoch follows nothing; every other names what it follows.
         let first = header.seq == 1 && header.prev.is_none();
@@ -160,10 +154,7 @@ impl Signed {
         if header.seq == 0 || !(first || later) {
             return Err(Refusal::Chain);
         }
-        match predecessor {
-            Some(predecessor) if header.created < predecessor.created => Err(Refusal::BeforePredecessor),
-            _ => Ok(()),
-        }
+        Ok(())
     }
 
     fn check_dates(&self, author: &Member, horizon: Duration, arrival: Arrival) -> Result<(), Refusal> {
@@ -185,13 +176,6 @@ impl Signed {
         }
         Ok(())
     }
-}
-
-/// What is known of the record a header names as its predecessor.
-#[derive(Clone, Copy, Debug)]
-pub struct Predecessor {
-    /// When that one was created.
-    pub created: Timestamp,
 }
 
 /// When and how a record came.
@@ -238,18 +222,12 @@ impl Verified {
     ///
     /// # Errors
     /// Those of [`Signed::admit`].
-    pub fn admit(
-        self,
-        charters: &CharterChain,
-        predecessor: Option<Predecessor>,
-        arrival: Arrival,
-    ) -> Result<Admitted, Refusal> {
+    pub fn admit(self, charters: &CharterChain, arrival: Arrival) -> Result<Admitted, Refusal> {
         let same = self.signed.key_under(charters)? == self.key && self.community == *charters.community();
         if !same {
-            return self.signed.admit(charters, predecessor, arrival);
+            return self.signed.admit(charters, arrival);
         }
-        self.signed
-            .admit_verified(self.key, charters, predecessor, arrival)
+        self.signed.admit_verified(self.key, charters, arrival)
     }
 
     /// Opens the body that came along, before it is known whether the header is admitted: what

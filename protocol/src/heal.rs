@@ -11,8 +11,11 @@ use crate::limits;
 /// Largest message of this protocol, bytes: a header and a body of the largest size.
 pub const MESSAGE: usize = limits::BODY + limits::HEADER + 64;
 
-/// Most ranges one answer tells of.
-pub const RANGES: usize = 16_384;
+/// Most ranges one answer tells of: at 75 bytes each, with the longest handle and the largest numbers,
+/// they fit [`MESSAGE`].
+pub const RANGES: usize = 13_000;
+
+const _: () = assert!(RANGES * (limits::HANDLE + 35) < limits::BODY);
 
 /// An unbroken run of sequence numbers of one lane and epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

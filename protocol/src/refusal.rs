@@ -58,9 +58,6 @@ pub enum Refusal {
     /// It is dated before its author was admitted.
     #[error("the record is dated before its author's admission")]
     BeforeAdmission,
-    /// It is dated before the record it follows.
-    #[error("the record is dated before the one it follows")]
-    BeforePredecessor,
     /// Its sequence number and its predecessor do not fit each other.
     #[error("the record's place in its chain is impossible")]
     Chain,
@@ -141,7 +138,6 @@ impl Refusal {
             | Self::Expired
             | Self::Ended => Fault::Nobody,
             Self::BeforeAdmission
-            | Self::BeforePredecessor
             | Self::Chain
             | Self::OverBudget
             | Self::Expiry
@@ -184,7 +180,6 @@ impl Refusal {
             Self::Signature => "signature",
             Self::Ended => "ended",
             Self::BeforeAdmission => "before-admission",
-            Self::BeforePredecessor => "before-predecessor",
             Self::Chain => "chain",
             Self::FutureDated => "future-dated",
             Self::Stale => "stale",

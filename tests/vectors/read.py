@@ -388,7 +388,6 @@ def admit(raw, chain, given):
     seq, prev, epoch = said["seq"], said["prev"], said["epoch"]
     need(seq >= 1 and (prev is not None or seq == 1) and (prev is None or seq > 1 or epoch > 0), "chain")
     created, expires, now = said["created"], said["expires"], given["now"]
-    need(created >= given.get("predecessor_created", 0), "before-predecessor")
     need(created >= author["admitted"], "before-admission")
     need(created < expires <= created + chain.newest.horizon, "expiry")
     need(now < expires, "expired")

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use hanse_node::clocks::Clocks;
-use hanse_node::exchange::{self, Parts};
+use hanse_node::exchange::{self, Parts, Retention};
 use hanse_node::healer::HealedAt;
 use hanse_node::metrics::Metrics;
 use hanse_node::reading::Reading;
@@ -131,6 +131,8 @@ fn in_process(stock: &Stock, count: usize, mut pick: Pick) -> Result<(Vec<f64>, 
         nudges,
         clocks: Clocks::default(),
         opaque_max: u64::MAX,
+        retention: Retention::default(),
+        lost: false,
     };
     let (exchange, thread) = exchange::start(parts)?;
     let (_mesh, meshes) = watch::channel(None);

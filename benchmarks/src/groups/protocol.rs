@@ -109,7 +109,7 @@ fn signing(
         scale,
         || {
             let signed = Signed::decode(&bytes, charters.community())?;
-            std::hint::black_box(signed.admit(charters, None, arrival())?);
+            std::hint::black_box(signed.admit(charters, arrival())?);
             Ok(())
         },
         || match verifying.verifies(&bytes, &signature) {

@@ -82,10 +82,22 @@ impl Shared {
         of_author.map(|((_, lane, epoch), _)| (*lane, *epoch)).collect()
     }
 
-    /// All runs, at most [`RANGES`].
+    /// All runs, at most [`RANGES`]: of each author its share, so that one who leaves gaps on purpose
+    /// crowds out nobody; the newest of them, since what is missing is mostly new.
     pub(super) fn runs(&self) -> Vec<Run> {
         let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let runs = held.held.iter().flat_map(|((author, lane, epoch), runs)| {
+        let mut counts: BTreeMap<&Handle, usize> = BTreeMap::new();
+        for ((author, ..), runs) in &held.held {
+            *counts.entry(author).or_default() += runs.len();
+        }
+        let share = RANGES / counts.len().max(1);
+        let mut runs = Vec::new();
+        for ((author, lane, epoch), of_chain) in &held.held {
+            let left_out = counts.get_mut(author).map_or(0, |count| {
+                let over = count.saturating_sub(share).min(of_chain.len());
+                *count -= over;
+                over
+            });
             let run = |(first, last): &(u64, u64)| Run {
                 author: author.clone(),
                 lane: *lane,
@@ -93,9 +105,9 @@ impl Shared {
                 first: *first,
                 last: *last,
             };
-            runs.iter().map(run)
-        });
-        runs.take(RANGES).collect()
+            runs.extend(of_chain.iter().skip(left_out).map(run));
+        }
+        runs
     }
 
     /// The parts of `theirs` that are neither held nor set aside.
@@ -181,6 +193,24 @@ mod tests {
         assert_eq!(held.lacking(&run(1, 9)), [run(8, 9)]);
         held.ask_again();
         assert_eq!(held.lacking(&run(1, 9)), [run(6, 9)]);
+    }
+
+    /// Each gap costs an author a record, so one could fill the whole answer, and before the others.
+    #[test]
+    fn one_who_leaves_gaps_on_purpose_crowds_out_nobody() {
+        let held = Shared::default();
+        let (aaron, acme): (Handle, Handle) = ("aa".parse().unwrap(), "acme-water".parse().unwrap());
+        for gap in 0..20_000 {
+            held.insert(&aaron, 0, 0, 2 * gap + 1);
+        }
+        held.insert_run(&acme, 0, 0, (1, 5));
+        let runs = held.runs();
+        assert!(runs.len() <= RANGES);
+        assert_eq!(runs.last(), Some(&run(1, 5)));
+        assert!(
+            runs.iter().any(|run| run.author == aaron && run.last == 39_999),
+            "its newest"
+        );
     }
 
     proptest! {

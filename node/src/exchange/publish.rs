@@ -387,7 +387,7 @@ impl Worker {
             now: clock::now(),
             by: By::Own,
         };
-        signed.admit(charters, None, arrival).map_err(refused)?;
+        signed.admit(charters, arrival).map_err(refused)?;
         Ok(size)
     }
 }

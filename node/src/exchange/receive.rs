@@ -1,9 +1,9 @@
 //! The journey in: frames, healed records and pulled bodies climb the ladder and join the commit.
 //! Gossip, healing and import have this one door.
 
-use hanse_protocol::admission::{
-    Admitted, Arrival, By, Predecessor, Reading, Signed, Unsealed, Whole, WrongBody,
-};
+use std::time::Instant;
+
+use hanse_protocol::admission::{Admitted, Arrival, By, Reading, Signed, Unsealed, Whole, WrongBody};
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::frame::Carried;
 use hanse_protocol::identity::{NodeId, RecordId};
@@ -13,7 +13,7 @@ use hanse_protocol::refusal::{Fault, Permanence, Refusal};
 use super::ahead::{Found, Looked};
 use super::budget::Grant;
 use super::held::ASIDE;
-use super::recent::Judged;
+use super::recent::{Claims, Judged};
 use super::worker::Worker;
 use super::{BodyFate, ExchangeError, Healed, Idle, Nudge, Reply, Verdict, VerdictReply};
 use super::{batch, derive};
@@ -39,6 +39,18 @@ enum Fate {
 const CHECKED: u32 = 8;
 const SEEN: u32 = 1;
 
+/// What was admitted and has not joined the commit yet.
+pub(super) struct Unread {
+    id: RecordId,
+    header: Header,
+    bytes: Vec<u8>,
+    /// The body the header names, if it came along, and what was found in it ahead.
+    whole: Option<(Whole, Option<Unsealed>)>,
+    grant: Grant,
+    courier: NodeId,
+    origin: Origin,
+}
+
 impl Worker {
     /// A gossip frame. The verdict goes out before the commit: passing on needs admission only.
     pub(super) fn frame(&mut self, courier: NodeId, records: Vec<Carried>, verdict: VerdictReply) {
@@ -63,6 +75,7 @@ impl Worker {
             (false, false) => Verdict::Ignore,
         };
         verdict(judged, Idle(self.idle));
+        self.read_admitted(&charters);
     }
 
     /// Records that healing or a file brought.
@@ -84,6 +97,7 @@ impl Worker {
                 Fate::Refused { .. } => healed.refused += 1,
             }
         }
+        self.read_admitted(&charters);
         self.batch.answer(reply, move |_| healed);
     }
 
@@ -96,19 +110,22 @@ impl Worker {
         (carried, found): Looked,
         origin: Origin,
     ) -> (Fate, Option<hanse_protocol::identity::Handle>) {
-        let judged = self.recent.find(&carried.header).filter(|judged| match judged {
-            Judged::Deferred { until } => *until > clock::now(),
-            _ => true,
-        });
-        if let Some(judged) = judged {
+        let judged = self
+            .recent
+            .find(&carried.header)
+            .filter(|(judged, _)| match judged {
+                Judged::Deferred { until } => *until > clock::now(),
+                _ => true,
+            });
+        if let Some((judged, claims)) = judged {
             self.idle += SEEN;
-            return (self.seen(judged, carried.body, origin), None);
+            let fate = self.seen(judged, &claims, carried.body, courier, origin);
+            return (fate, Some(claims.author.clone()));
         }
         let (id, claims, admission, unsealed) = match found {
             Some(Found { verified, unsealed }) => {
                 let (id, claims) = (*verified.id(), verified.claims().clone());
-                let predecessor = self.predecessor(&claims);
-                let admission = verified.admit(charters, predecessor, arrival(origin));
+                let admission = verified.admit(charters, arrival(origin));
                 (id, claims, admission, unsealed)
             }
             None => {
@@ -120,8 +137,7 @@ impl Worker {
                     }
                 };
                 let (id, claims) = (*signed.id(), signed.claims().clone());
-                let predecessor = self.predecessor(&claims);
-                let admission = signed.admit(charters, predecessor, arrival(origin));
+                let admission = signed.admit(charters, arrival(origin));
                 (id, claims, admission, None)
             }
         };
@@ -129,16 +145,21 @@ impl Worker {
             Ok(admitted) => self.admitted(charters, admitted, (carried.body, unsealed), courier, origin),
             Err(refusal) => {
                 let fate = self.refuse(&refusal, Some((&id, &claims)), courier);
-                if refusal.permanence() == Permanence::Permanent {
+                // What has expired by a clock that is not right has not.
+                let late =
+                    refusal == Refusal::Expired && self.clocks.astray(clock::now(), Instant::now()).is_some();
+                if late || refusal == Refusal::FutureDated {
+                    self.set_aside(&carried.header, id, &claims);
+                } else if refusal.permanence() == Permanence::Permanent {
                     let courier = refusal.fault() == Fault::Courier;
-                    self.recent.remember(&carried.header, Judged::Refused { courier });
+                    let judged = Judged::Refused { courier };
+                    self.recent
+                        .remember(&carried.header, judged, Claims::of(id, &claims));
                     if !courier {
                         // Verified and refused for good: no use healing it again and again.
                         self.held
                             .insert(&claims.author, claims.lane, claims.epoch, claims.seq);
                     }
-                } else if refusal == Refusal::FutureDated {
-                    self.set_aside(&carried.header, &claims);
                 }
                 fate
             }
@@ -147,43 +168,40 @@ impl Worker {
         (fate, Some(claims.author))
     }
 
-    fn predecessor(&self, claims: &Header) -> Option<Predecessor> {
-        claims.prev.and_then(|prev| self.created_before(claims, &prev))
-    }
-
-    /// When the record that `claims` follows was created, if it is held.
-    fn created_before(&self, claims: &Header, prev: &RecordId) -> Option<Predecessor> {
-        let chain = (claims.author.clone(), claims.lane, claims.epoch);
-        if let Some((tail, created)) = self.tails.get(&chain)
-            && tail == prev
-        {
-            return Some(Predecessor { created: *created });
-        }
-        // A store that cannot be read fails the next commit; here it only means not known.
-        let created = self.created_of(prev).ok().flatten()?;
-        Some(Predecessor { created })
-    }
-
     /// Does not judge or ask for a record again for a while, which its author has verifiably signed.
-    fn set_aside(&mut self, bytes: &[u8], header: &Header) {
+    fn set_aside(&mut self, bytes: &[u8], id: RecordId, header: &Header) {
         let until = clock::now().after(ASIDE);
-        self.recent.remember(bytes, Judged::Deferred { until });
+        let claims = Claims::of(id, header);
+        self.recent.remember(bytes, Judged::Deferred { until }, claims);
         self.held
             .set_aside(&header.author, header.lane, header.epoch, header.seq);
     }
 
-    /// The same bytes again: perhaps with the body that was missing.
-    fn seen(&mut self, judged: Judged, body: Option<Vec<u8>>, origin: Origin) -> Fate {
-        match judged {
-            Judged::Refused { courier } => Fate::Refused { courier },
-            Judged::Deferred { .. } => Fate::Refused { courier: false },
-            Judged::Admitted(id) => match body {
-                Some(body) if self.is_awaited(&id) => match self.take_body(&id, body, origin) {
-                    BodyFate::Wrong => Fate::Refused { courier: true },
-                    BodyFate::Kept | BodyFate::NotAwaited => Fate::Known,
-                },
-                _ => Fate::Known,
-            },
+    /// The same bytes again: perhaps with the body that was missing, perhaps with another.
+    fn seen(
+        &mut self,
+        judged: Judged,
+        claims: &Claims,
+        body: Option<Vec<u8>>,
+        courier: NodeId,
+        origin: Origin,
+    ) -> Fate {
+        match (judged, body) {
+            (Judged::Refused { courier }, _) => Fate::Refused { courier },
+            (Judged::Deferred { .. }, _) => Fate::Refused { courier: false },
+            (Judged::Admitted, None) => Fate::Known,
+            (Judged::Admitted, Some(body)) if !claims.names(&body) => {
+                self.metrics.refused(Refusal::BodyHash.name());
+                let subject = format!("{} {}", claims.id, Refusal::BodyHash.name());
+                self.complain(&courier.to_string(), Refusal::BodyHash.name(), "refuse", subject);
+                Fate::Refused { courier: true }
+            }
+            (Judged::Admitted, Some(body)) => {
+                if self.is_awaited(&claims.id) {
+                    self.take_body(&claims.id, body, origin);
+                }
+                Fate::Known
+            }
         }
     }
 
@@ -205,31 +223,71 @@ impl Worker {
     ) -> Fate {
         let id = *admitted.id();
         let known = self.batch.holds(&id).is_some() || matches!(self.reader.holds(&id), Ok(Some(_)));
-        if known {
-            self.recent.remember(admitted.bytes(), Judged::Admitted(id));
-            return self.seen(Judged::Admitted(id), body, origin);
-        }
         let header = admitted.header().clone();
+        if known {
+            let claims = Claims::of(id, &header);
+            let fate = self.seen(Judged::Admitted, &claims, body, courier, origin);
+            self.recent.remember(admitted.bytes(), Judged::Admitted, claims);
+            return fate;
+        }
         let bytes = admitted.bytes().to_vec();
         let grant = self.charge(&charters.charter().budget, &header, bytes.len());
         if grant == Grant::Nothing {
-            self.set_aside(&bytes, &header);
+            self.set_aside(&bytes, id, &header);
             return self.refuse(&Refusal::OverBudget, Some((&id, &header)), courier);
         }
-        self.recent.remember(&bytes, Judged::Admitted(id));
+        self.recent
+            .remember(&bytes, Judged::Admitted, Claims::of(id, &header));
         let body = body.filter(|_| grant == Grant::Whole);
         let (whole, wrong) = match body.map(|body| admitted.with_body(body)) {
             Some(Ok(whole)) => (Some(whole), None),
             Some(Err(wrong)) => (None, Some(wrong.refusal)),
             None => (None, None),
         };
-        self.note_chain(&header, id, courier);
+        self.note_chain(&header, courier);
         self.follow_own(&header, id);
         if header.kind == Kind::Retraction {
             self.take_back(&header.author, header.replaces);
         }
+        self.metrics.admitted(origin);
+        let refused = wrong.map(|refusal| self.refuse(&refusal, Some((&id, &header)), courier));
+        self.unread.push(Unread {
+            id,
+            header,
+            bytes,
+            whole: whole.map(|whole| (whole, unsealed)),
+            grant,
+            courier,
+            origin,
+        });
+        // The header stays, the body is pulled elsewhere; who passed a wrong one on is to blame.
+        refused.unwrap_or(if grant == Grant::Header {
+            Fate::Unheld
+        } else {
+            Fate::Admitted
+        })
+    }
+
+    /// What was admitted joins the commit, opened as far as it is ours to read. Apart from admission,
+    /// since the mesh need not wait for it: a small body may take long to open.
+    fn read_admitted(&mut self, charters: &CharterChain) {
+        for unread in std::mem::take(&mut self.unread) {
+            self.take_in(charters, unread);
+        }
+    }
+
+    fn take_in(&mut self, charters: &CharterChain, unread: Unread) {
+        let Unread {
+            id,
+            header,
+            bytes,
+            whole,
+            grant,
+            courier,
+            origin,
+        } = unread;
         let (body, state, facts) = match whole {
-            Some(whole) => self.read(charters, whole, unsealed),
+            Some((whole, unsealed)) => self.read(charters, whole, unsealed),
             None if grant == Grant::Header => (None, BodyState::Shed, derive::header_facts(&header)),
             None => (None, BodyState::Awaited, derive::header_facts(&header)),
         };
@@ -247,37 +305,29 @@ impl Worker {
             state,
         };
         self.batch.push(Entry::Record(entry), Some(facts));
-        if grant == Grant::Header {
-            self.audit(header.author.as_str(), "receive-header", id.to_string(), None);
+        let action = if grant == Grant::Header {
+            "receive-header"
         } else {
-            self.audit(header.author.as_str(), "receive", id.to_string(), None);
-        }
-        self.metrics.admitted(origin);
+            "receive"
+        };
+        self.audit(header.author.as_str(), action, id.to_string(), None);
         if awaited {
             self.nudge(Nudge::Body(id, courier));
         }
-        match wrong {
-            // The header stays, the body is pulled elsewhere; who passed this on is to blame.
-            Some(refusal) => self.refuse(&refusal, Some((&id, &header)), courier),
-            None if grant == Grant::Header => Fate::Unheld,
-            None => Fate::Admitted,
-        }
     }
 
-    fn note_chain(&mut self, header: &Header, id: RecordId, courier: NodeId) {
+    fn note_chain(&mut self, header: &Header, courier: NodeId) {
         let Header {
             author,
             lane,
             epoch,
             seq,
-            created,
             ..
         } = header;
         if self.held.has_gap_before(author, *lane, *epoch, *seq) {
             self.nudge(Nudge::Gap(courier));
         }
         self.held.insert(author, *lane, *epoch, *seq);
-        self.tails.insert((author.clone(), *lane, *epoch), (id, *created));
     }
 
     /// Opens a whole record as far as it is ours to read.

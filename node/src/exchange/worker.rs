@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::charter::proposal::Proposal;
 use hanse_protocol::heal::RANGES;
-use hanse_protocol::identity::{Handle, RecordId};
+use hanse_protocol::identity::RecordId;
 use hanse_protocol::timestamp::Timestamp;
 use tokio::sync::{mpsc, watch};
 
@@ -96,8 +96,8 @@ pub(super) struct Worker {
     /// When what was turned away for now was last let be asked for again.
     asked_again: Timestamp,
     pub(super) own: OwnChain,
-    /// The newest admitted record of each chain: what most records follow.
-    pub(super) tails: std::collections::HashMap<(Handle, u16, u32), (RecordId, Timestamp)>,
+    /// What was admitted and waits for being read.
+    pub(super) unread: Vec<super::receive::Unread>,
     pub(super) batch: Batch,
     nudges: mpsc::Sender<Nudge>,
     /// Nudges that wait for the commit.
@@ -185,7 +185,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         idle: 0,
         asked_again: clock::now(),
         own: OwnChain::default(),
-        tails: std::collections::HashMap::new(),
+        unread: Vec::new(),
         batch: Batch::default(),
         nudges,
         later: Vec::new(),

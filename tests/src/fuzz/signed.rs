@@ -77,7 +77,7 @@ pub(super) fn header(data: &[u8]) {
     let id = *signed.id();
     let again = signed.claims().id(chain.community(), &signing_key());
     for by in [By::Gossip, By::Healing] {
-        if let Ok(admitted) = signed.clone().admit(chain, None, Arrival { now: NOW, by }) {
+        if let Ok(admitted) = signed.clone().admit(chain, Arrival { now: NOW, by }) {
             assert_eq!((*admitted.id(), admitted.bytes()), (id, data));
             assert_eq!(again, id, "one id");
             assert!(KNOWN.headers.contains(data), "a forged header");

@@ -1,6 +1,6 @@
 //! What `hanse-protocol` makes of what a vector gives.
 
-use hanse_protocol::admission::{Admitted, Arrival, By, Predecessor, Reader, Reading, Signed};
+use hanse_protocol::admission::{Admitted, Arrival, By, Reader, Reading, Signed};
 use hanse_protocol::charter::chain::Offered;
 use hanse_protocol::charter::join::{Invite, JoinError, Request, invite_fingerprint};
 use hanse_protocol::charter::proposal::Proposal;
@@ -201,11 +201,8 @@ fn header(given: Given<'_>) -> Read {
 
 fn admitted(given: Given<'_>, bytes: &[u8]) -> Result<Admitted, Value> {
     let charters = given.charters();
-    let predecessor = given.number("predecessor_created").map(|created| Predecessor {
-        created: Timestamp::from_millis(created),
-    });
     Signed::decode(bytes, charters.community())
-        .and_then(|signed| signed.admit(&charters, predecessor, given.arrival()))
+        .and_then(|signed| signed.admit(&charters, given.arrival()))
         .map_err(refusal)
 }
 

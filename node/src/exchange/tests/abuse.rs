@@ -368,3 +368,39 @@ async fn bodies_sealed_for_others_go_first_the_oldest_of_the_heaviest_and_header
             .is_empty()
     );
 }
+
+/// Who knows a header already must judge what comes with it as those do who do not: else it passes on
+/// what they reject, and honest nodes shun each other.
+#[tokio::test]
+async fn a_known_header_is_no_cover_for_what_comes_with_it() {
+    let (city, water) = league().await;
+    let mut records = Vec::new();
+    for _ in 0..3 {
+        let published = city.publish(1, None, Some(Tlp::Green)).await;
+        records.push(city.carried(&published.records[0].id));
+    }
+    let own = water.publish(1, None, Some(Tlp::Green)).await;
+    let own = water.carried(&own.records[0].id);
+    let [first, second, third] = records.try_into().unwrap_or_else(|_| panic!("three"));
+    assert_eq!(
+        water.frame(vec![first.clone(), own.clone()]).await,
+        Verdict::Reject
+    );
+    assert_eq!(water.frame(vec![first.clone()]).await, Verdict::Ignore, "known");
+
+    let garbled = Carried {
+        body: Some(b"garbage".to_vec()),
+        ..first.clone()
+    };
+    assert_eq!(water.frame(vec![garbled, second.clone()]).await, Verdict::Reject);
+    assert_eq!(water.frame(vec![own]).await, Verdict::Ignore);
+    let strange = water.publish(1, None, Some(Tlp::Green)).await;
+    let strange = water.carried(&strange.records[0].id);
+    assert_eq!(water.frame(vec![strange.clone()]).await, Verdict::Ignore);
+    assert_eq!(water.frame(vec![strange, third.clone()]).await, Verdict::Reject);
+    assert_eq!(
+        water.frame(vec![first, second, third]).await,
+        Verdict::Ignore,
+        "all known by now"
+    );
+}

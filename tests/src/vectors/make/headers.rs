@@ -227,8 +227,6 @@ fn admissions() -> Vec<Vector> {
     };
     let gossip = |bytes: &[u8]| given(&charters, bytes, now, "gossip");
     let second = changed(&|h| (h.seq, h.prev) = (2, Some(id)));
-    let mut follows = gossip(&second);
-    follows["predecessor_created"] = json!(first.created.as_millis() + 1);
     let external = and(b"hanse record", community.as_bytes());
     let payload = minicbor::to_vec(&first).expect("into memory");
     let message = Message::new(external, payload, key);
@@ -359,12 +357,6 @@ fn admissions() -> Vec<Vector> {
             "A first record of a first epoch that follows one.",
             gossip(&changed(&|h| h.prev = Some(RecordId([5; 32])))),
             "chain",
-        ),
-        (
-            "before-predecessor",
-            "Dated before the record it follows.",
-            follows,
-            "before-predecessor",
         ),
         (
             "before-admission",
