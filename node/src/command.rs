@@ -17,10 +17,13 @@ use crate::settings::Settings;
 use crate::tokens::Tokens;
 use crate::{clock, daemon, logging};
 
+mod backup;
 mod check;
 pub mod init;
 mod reindex;
 mod rekey;
+mod restore;
+mod retain;
 mod rotate;
 
 /// The Hanse node: exchanges signed and sealed STIX with the members of its community.
@@ -56,11 +59,55 @@ enum Command {
         #[arg(long, hide = true)]
         until_stdin_closes: bool,
     },
-    /// Look at settings, keys, store, clock and ports of a node that is not running, and say what
-    /// is wrong and what to do.
+    /// Look at settings, keys, store, clock, disk and ports of a node, running or not, and say what is
+    /// wrong and what to do. Changes nothing. Records that a damaged part of the log held are listed.
     Check,
     /// Make the index anew from the log.
     Reindex,
+    /// Copy the record log, charters among it, and the settings to a folder. The node may run. Keys go
+    /// in only where asked for, and only under a passphrase.
+    ///
+    /// Example: hansed backup --dir /srv/hanse --to /mnt/backup/2026-11-23
+    Backup {
+        /// The folder to make; it must be new or empty.
+        #[arg(long, value_name = "DIR")]
+        to: PathBuf,
+        /// Put the keys in too, under a passphrase.
+        #[arg(long)]
+        with_keys: bool,
+        /// Where that passphrase is: file:PATH, env:NAME or credential:NAME. Not needed for a node whose
+        /// keys are under one already.
+        #[arg(long, value_name = "SOURCE", requires = "with_keys")]
+        passphrase: Option<Source>,
+    },
+    /// Make a node from a backup, in a new folder. The node asks a peer for the records that it signed
+    /// after the backup before it signs anything, and then begins a new epoch of its chain.
+    ///
+    /// Example: hansed restore --dir /srv/hanse-new --from /mnt/backup/2026-11-23
+    Restore {
+        /// The backup. Without it, the node in --dir is one that was restored before.
+        #[arg(long, value_name = "DIR", required_unless_present = "alone")]
+        from: Option<PathBuf>,
+        /// The folder of the keys, if they are kept apart from the backup.
+        #[arg(long, value_name = "DIR")]
+        keys: Option<PathBuf>,
+        /// Where the passphrase is that the keys are under: file:PATH, env:NAME or credential:NAME.
+        #[arg(long, value_name = "SOURCE")]
+        passphrase: Option<Source>,
+        /// Do not wait for a peer. Two records of one number are signed, for everybody to see, if the
+        /// node began an epoch after the backup that nobody tells it of.
+        #[arg(long)]
+        alone: bool,
+    },
+    /// Let what has expired leave, and rewrite what holds too little that is alive, on a node that is
+    /// not running. A running node does it by itself; `hanse retain` speaks to it.
+    ///
+    /// Example: hansed retain --dir /srv/hanse --confirm
+    Retain {
+        /// The clock is right, although the last commit is more than a day old.
+        #[arg(long)]
+        confirm: bool,
+    },
     /// Wrap the master key anew, as the section `keys` of the settings now says. Broken off at any
     /// moment, the key opens as before or as asked.
     Rekey {
@@ -163,6 +210,25 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         Command::Serve { until_stdin_closes } => serve(&dir, until_stdin_closes),
         Command::Check => check::run(&dir),
         Command::Reindex => reindex::run(&dir),
+        Command::Backup {
+            to,
+            with_keys,
+            passphrase,
+        } => backup::run(&dir, &to, with_keys, passphrase.as_ref()),
+        Command::Restore {
+            from,
+            keys,
+            passphrase,
+            alone,
+        } => {
+            let from = from.as_deref().map(|backup| restore::From {
+                backup,
+                keys: keys.as_deref(),
+                passphrase: passphrase.as_ref(),
+            });
+            restore::run(&dir, from, alone)
+        }
+        Command::Retain { confirm } => retain::run(&dir, confirm),
         Command::Rekey { old } => rekey::run(&dir, old.as_ref()),
         Command::Rotate { out } => rotate::run(&dir, &out),
         Command::Token(command) => token(&dir, command),

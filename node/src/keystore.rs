@@ -239,6 +239,41 @@ impl Keystore {
         Ok(())
     }
 
+    /// Writes the keystore to another folder, which is made (0700), with the master key wrapped as
+    /// said: however it is kept here, it is never written there in another way.
+    ///
+    /// # Errors
+    /// [`KeystoreError::Exists`], [`KeystoreError::Weak`], [`KeystoreError::Io`].
+    pub fn export(&self, folder: &Path, wrapping: &Wrapping) -> Result<(), KeystoreError> {
+        let failed = |path: &Path| {
+            let path = path.to_owned();
+            move |e: io::Error| match e.kind() {
+                io::ErrorKind::AlreadyExists => KeystoreError::Exists(path),
+                _ => KeystoreError::Io(path, e),
+            }
+        };
+        let content = wrapping::wrap(&self.master, wrapping)?;
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+        made.map_err(failed(folder))?;
+        let master = folder.join(MASTER);
+        write_new(&master, &content).map_err(failed(&master))?;
+        for item in fs::read_dir(&self.folder).map_err(failed(&self.folder))? {
+            let path = item.map_err(failed(&self.folder))?.path();
+            let name = path.file_name().unwrap_or_default();
+            let hidden = name.to_str().is_none_or(|name| name.starts_with('.'));
+            if hidden || name == MASTER || !path.is_file() {
+                continue;
+            }
+            // Sealed under the master key, and bound to its name.
+            let bytes = fs::read(&path).map_err(failed(&path))?;
+            if bytes.starts_with(MAGIC) {
+                let to = folder.join(name);
+                write_new(&to, &bytes).map_err(failed(&to))?;
+            }
+        }
+        sync_folder(folder)
+    }
+
     /// The master key.
     pub fn master(&self) -> &MasterKey {
         &self.master

@@ -22,7 +22,7 @@ use crate::mesh::{self, MeshHandle};
 use crate::presence::heads::Heads;
 use crate::receiver::Links;
 use crate::store::entry::{BodyState, Entry, Position};
-use crate::store::{Reader, StoreError, StoredRecord};
+use crate::store::{Reader, StoreError, StoredRecord, unless_damaged};
 
 mod community;
 
@@ -249,10 +249,22 @@ impl Reading {
         let mut seen = HashSet::new();
         let mut bytes = 0;
         while page.records.len() < limit && bytes < ANSWER_BYTES && page.next < newest.0 {
-            let entries = self
-                .store
-                .entries_from(Position(page.next).next(), limit, PAGE_BYTES)?;
+            let from = Position(page.next).next();
+            let entries = match self.store.entries_from(from, limit, PAGE_BYTES) {
+                Err(error) => {
+                    let last = error.goes_on_after().ok_or(error)?;
+                    page.gaps.push(local::Gap {
+                        first: from.0,
+                        last: last.0,
+                    });
+                    page.next = page.next.max(last.0);
+                    continue;
+                }
+                Ok(entries) => entries,
+            };
             if entries.is_empty() {
+                // What was there has left.
+                page.next = newest.0;
                 break;
             }
             for (position, entry) in entries {
@@ -449,7 +461,7 @@ impl Reading {
     }
 
     fn book_at(&self, position: Position) -> Result<Option<Book>, ReadingError> {
-        let id = match self.store.entry(position)? {
+        let id = match unless_damaged(self.store.entry(position))? {
             Some(Entry::Record(record)) => record.id,
             Some(Entry::Body(body)) => body.id,
             _ => return Ok(None),
@@ -458,7 +470,7 @@ impl Reading {
     }
 
     fn book(&self, id: &RecordId) -> Result<Option<Book>, ReadingError> {
-        let Some(stored) = self.store.record(id)? else {
+        let Some(stored) = unless_damaged(self.store.record(id))? else {
             return Ok(None);
         };
         let Ok(admitted) = Admitted::from_log(&stored.header, &stored.community) else {

@@ -107,7 +107,15 @@ impl Sender {
         loop {
             let reader = self.store.clone();
             let read = move || reader.entries_from(cursor.next(), READ_ENTRIES, READ_BYTES);
-            let entries = tokio::task::spawn_blocking(read).await??;
+            let entries = match tokio::task::spawn_blocking(read).await? {
+                Err(error) => {
+                    let last = error.goes_on_after().ok_or(error)?;
+                    tracing::warn!(from = %cursor.next(), %last, "a damaged part of the log is not gossiped");
+                    cursor = cursor.max(last);
+                    continue;
+                }
+                Ok(entries) => entries,
+            };
             if entries.is_empty() || stop.is_cancelled() {
                 return Ok(cursor);
             }

@@ -30,6 +30,7 @@ pub mod facts;
 pub mod index;
 mod indexing;
 mod log;
+mod looking;
 mod lookup;
 mod opening;
 mod planning;
@@ -41,9 +42,10 @@ mod tending;
 #[cfg(test)]
 mod tests;
 
-pub use error::StoreError;
+pub use error::{StoreError, unless_damaged};
 pub use indexing::AuditHead;
 pub use log::{LogError, SEGMENT, Span};
+pub use looking::{Seen, is_in_use, look};
 pub use opening::{Opening, Rebuilt};
 pub use reader::{ChainLink, Holding, ObjectHit, Reader, StoreStats, StoredRecord, TimelineItem};
 pub use tending::{Retired, Rules, Tended};
@@ -450,6 +452,7 @@ fn setup(disk: Arc<dyn Disk>, folder: &Path, master: &MasterKey, settings: &Stor
         folder: folder.join("log"),
         key: master.subkey("record log"),
         segment_size: settings.segment_size.min(SEGMENT),
+        look: false,
     }
 }
 

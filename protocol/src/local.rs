@@ -171,7 +171,7 @@ pub enum Readable {
 /// at the entry that completes it, from a position on, or from now on. An event `record` has the
 /// record's position as its id. The id of the last event, as `Last-Event-ID` or `after`, is where to
 /// go on: nothing is missed or doubled. A comment with an id comes first, and whenever nothing else
-/// came for 15 s. An event `problem` has a [`Problem`] as its data and is the last one; otherwise
+/// came for 15 s. An event `gap` has a [`Gap`] as its data. An event `problem` has a [`Problem`] as its data and is the last one; otherwise
 /// the stream ends when the node stops. Line breaks between the tokens of an object read as LF,
 /// however it was issued.
 #[derive(Debug, Serialize, Deserialize)]
@@ -228,6 +228,19 @@ pub struct RecordPage {
     pub next: u64,
     /// Whether there is more now.
     pub more: bool,
+    /// Positions among those passed that cannot be read here any longer: what was there rotted on disk.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
+}
+
+/// A stretch of positions that cannot be read: its part of the disk has rotted. Healing brings the
+/// records again, at other positions, once the node was started anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// The first position.
+    pub first: u64,
+    /// The last position.
+    pub last: u64,
 }
 
 /// One version of an object: `GET /v1/objects/{stix id}` (role read) answers a list of these, the

@@ -14,7 +14,7 @@ use axum::extract::{Query, State};
 use axum::http::HeaderMap;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
-use hanse_protocol::local::{Readable, RecordView};
+use hanse_protocol::local::{Gap, Readable, RecordView};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::Instant;
@@ -68,6 +68,7 @@ pub(super) async fn events<B: Backend>(
         objects: query.objects,
         cursor: after,
         ready: VecDeque::new(),
+        gaps: VecDeque::new(),
         positions,
         spoke: None,
         ended: false,
@@ -98,6 +99,7 @@ struct Feed<B> {
     /// What is complete up to here was sent or is ready.
     cursor: u64,
     ready: VecDeque<RecordView>,
+    gaps: VecDeque<Gap>,
     positions: watch::Receiver<Position>,
     tokens: watch::Receiver<Arc<Tokens>>,
     /// When the client last heard something.
@@ -134,6 +136,11 @@ impl<B: Backend> Feed<B> {
                     "this token is not known here any longer",
                 ));
             }
+            // In the order of their positions, which are where a client comes back to.
+            let next = self.ready.front().map_or(u64::MAX, |record| record.position);
+            if let Some(gap) = self.gaps.pop_front_if(|gap| gap.first < next) {
+                return Ok(block("gap", Some(gap.last), &gap));
+            }
             if let Some(record) = self.ready.pop_front() {
                 return Ok(block("record", Some(record.position), &record));
             }
@@ -143,7 +150,7 @@ impl<B: Backend> Feed<B> {
             }
             // Marked as seen before it is read, so that what comes meanwhile wakes this again.
             self.positions.borrow_and_update();
-            if self.look().await? || !self.ready.is_empty() {
+            if self.look().await? || !self.ready.is_empty() || !self.gaps.is_empty() {
                 continue;
             }
             tokio::select! {
@@ -167,6 +174,7 @@ impl<B: Backend> Feed<B> {
             .into_iter()
             .filter(|record| record.state != Readable::Awaited);
         self.ready.extend(complete);
+        self.gaps.extend(page.gaps);
         self.cursor = page.next;
         Ok(page.more)
     }

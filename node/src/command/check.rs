@@ -4,11 +4,12 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::ExitCode;
 
+use hanse_protocol::charter::SignedCharter;
 use hanse_protocol::timestamp::Timestamp;
 
 use super::{Failure, say};
 use crate::settings::Settings;
-use crate::store::Store;
+use crate::store::{self, Seen};
 use crate::tokens::Tokens;
 use crate::{clock, daemon};
 
@@ -49,8 +50,12 @@ pub(super) fn run(dir: &Path) -> Result<ExitCode, Failure> {
         Ok(settings) => {
             report.good("settings", &format!("member {}", settings.member.handle));
             tokens(dir, &mut report);
-            keys_and_store(dir, &settings, &mut report);
-            ports(&settings, &mut report);
+            let running = store::is_in_use(&daemon::store_folder(dir));
+            if running {
+                report.good("node", "running");
+            }
+            keys_and_store(dir, &settings, running, &mut report);
+            ports(&settings, running, &mut report);
         }
     }
     say(&match report.wrong {
@@ -88,8 +93,8 @@ fn tokens(dir: &Path, report: &mut Report) {
     }
 }
 
-fn keys_and_store(dir: &Path, settings: &Settings, report: &mut Report) {
-    let (keystore, member) = match daemon::open_member(dir, settings) {
+fn keys_and_store(dir: &Path, settings: &Settings, running: bool, report: &mut Report) {
+    let (keystore, _) = match daemon::open_member(dir, settings) {
         Ok(opened) => opened,
         Err(error) => return report.wrong("keys", &chain(&error), "restore keys/ from your backup"),
     };
@@ -98,50 +103,91 @@ fn keys_and_store(dir: &Path, settings: &Settings, report: &mut Report) {
     if !folder.exists() {
         return report.good("store", "none yet; made at the first start");
     }
-    let store_settings = daemon::store_settings(settings);
-    match Store::verify(&folder, keystore.master(), &store_settings) {
-        Ok(rotten) if rotten.is_empty() => {}
-        Ok(rotten) => report.wrong(
-            "log",
-            &format!(
-                "{} damaged stretches, the first {:?}",
-                rotten.len(),
-                rotten.first()
-            ),
-            "keep a copy of the store folder, then start the node: peers heal what is lost",
+    match store::look(&folder, keystore.master(), &daemon::store_settings(settings)) {
+        Ok(seen) => told(&seen, running, report),
+        Err(error) => report.wrong(
+            "store",
+            &chain(&error),
+            "restore the folder or its keys from your backup: `hansed restore --help`",
         ),
-        Err(error) => {
-            return report.wrong(
-                "store",
-                &chain(&error),
-                "stop the node if it runs; else see the cause",
-            );
-        }
-    }
-    match daemon::open_store(dir, settings, &keystore, &member) {
-        Err(error) => report.wrong("store", &chain(&error), "`hansed reindex` makes the index anew"),
-        Ok(opened) => {
-            let stats = opened.store.reader().stats();
-            let records = stats.map(|stats| stats.records).unwrap_or_default();
-            let community = opened.charters.map_or("no community yet".to_owned(), |charters| {
-                let charter = charters.charter();
-                format!("community {} at charter {}", charter.name, charter.version)
-            });
-            report.good("store", &format!("{records} records; {community}"));
-            for finding in daemon::findings(&opened.opening) {
-                report.wrong(
-                    "store",
-                    &finding,
-                    "nothing acknowledged is lost by a torn end; peers heal the rest",
-                );
-            }
-        }
     }
 }
 
-fn ports(settings: &Settings, report: &mut Report) {
+/// What was seen of the store.
+fn told(seen: &Seen, running: bool, report: &mut Report) {
+    let community = seen
+        .charters
+        .iter()
+        .filter_map(|charter| SignedCharter::decode(&charter.bytes).ok())
+        .max_by_key(|charter| charter.charter().version);
+    let community = community.map_or("no community yet".to_owned(), |charter| {
+        let charter = charter.charter();
+        format!("community {} at charter {}", charter.name, charter.version)
+    });
+    report.good(
+        "store",
+        &format!(
+            "{} records in {} bytes of log; {community}",
+            seen.records, seen.bytes
+        ),
+    );
+    match seen.free {
+        Some(free) if free < store::RESERVE => report.wrong(
+            "disk",
+            &format!("{free} bytes free"),
+            "make room: under 128 MiB the node takes nothing new",
+        ),
+        Some(free) => report.good("disk", &format!("{free} bytes free")),
+        None => report.good("disk", "the system does not tell how much is free"),
+    }
+    for span in &seen.corrupt {
+        report.wrong(
+            "log",
+            &format!("damaged: {span}"),
+            "keep a copy of the store folder, then start the node: peers heal what is lost",
+        );
+    }
+    for segment in &seen.missing {
+        report.wrong(
+            "log",
+            &format!("segment {segment} is missing"),
+            "put it back from a backup, or start the node: peers heal what is lost",
+        );
+    }
+    match &seen.lost {
+        None => report.good(
+            "records",
+            "the index is in use or does not open: stop the node to list what was lost",
+        ),
+        Some(lost) => {
+            for id in lost {
+                report.wrong(
+                    "record",
+                    &id.to_string(),
+                    "peers heal it once the node was started anew",
+                );
+            }
+            if lost.is_empty() && !seen.corrupt.is_empty() {
+                report.good("records", "the index knows of none in the damaged stretches");
+            }
+        }
+    }
+    if let Some(torn) = seen.torn.filter(|_| !running) {
+        report.good(
+            "log",
+            &format!(
+                "ends in a torn write, {torn}: the next start cuts it off, nothing acknowledged is in it"
+            ),
+        );
+    }
+}
+
+fn ports(settings: &Settings, running: bool, report: &mut Report) {
+    // Of a node that runs they are taken by itself, and what else it says of them is in its messages.
+    let own = |error: &std::io::Error| running && error.kind() == std::io::ErrorKind::AddrInUse;
     match TcpListener::bind(settings.api.listen) {
         Ok(_) => report.good("api port", &settings.api.listen.to_string()),
+        Err(error) if own(&error) => report.good("api port", &format!("{}, in use", settings.api.listen)),
         Err(error) => report.wrong(
             "api port",
             &format!("{}: {error}", settings.api.listen),
@@ -155,6 +201,7 @@ fn ports(settings: &Settings, report: &mut Report) {
         };
         match TcpListener::bind(socket) {
             Ok(_) => report.good("mesh port", address),
+            Err(error) if own(&error) => report.good("mesh port", &format!("{address}, in use")),
             Err(error) => report.wrong(
                 "mesh port",
                 &format!("{address}: {error}"),

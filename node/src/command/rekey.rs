@@ -4,9 +4,11 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::{Failure, say};
-use crate::daemon;
 use crate::keystore::{Keystore, Kind, Source, Wrapping};
+use crate::member::Member;
 use crate::settings::Settings;
+use crate::store::entry::{AuditEntry, Entry};
+use crate::{clock, daemon};
 
 /// What to do when the present secret is not known.
 const OLD: &str = "say with `--old` where the present secret is: file:PATH, env:NAME or credential:NAME";
@@ -29,12 +31,31 @@ pub(super) fn run(dir: &Path, old: Option<&Source>) -> Result<ExitCode, Failure>
     };
     let keystore = Keystore::open_under(&folder, present.as_ref().unwrap_or(&asked)).map_err(hinted)?;
     keystore.rewrap(&asked)?;
+    witness(dir, &settings, &keystore, &format!("{found} to {}", asked.kind()));
     say(&format!(
         "the master key was of kind `{found}` and is now of kind `{}`; what it guards is unchanged\n\
          copies made before still open the old way: replace your backup of keys/master.key\n",
         asked.kind()
     ));
     Ok(ExitCode::SUCCESS)
+}
+
+/// Leaves a line in the audit log. The key is rewrapped by then, so what keeps the line from being
+/// written is told and no failure.
+fn witness(dir: &Path, settings: &Settings, keystore: &Keystore, subject: &str) {
+    if !daemon::store_folder(dir).exists() {
+        return;
+    }
+    let write = || -> Result<(), Failure> {
+        let member = std::sync::Arc::new(Member::open(settings.member.clone(), keystore)?);
+        let mut store = daemon::open_store(dir, settings, keystore, &member)?.store;
+        let line = AuditEntry::new(clock::now(), "operator", "rekey", subject, None);
+        store.commit(vec![(Entry::Audit(line), None)])?;
+        Ok(store.close()?)
+    };
+    if let Err(failure) = write() {
+        say(&format!("no line of it is in the audit log: {}\n", failure.error));
+    }
 }
 
 #[cfg(test)]

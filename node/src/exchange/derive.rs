@@ -2,9 +2,11 @@
 //! its objects. Used at the commit and again when the index is rebuilt from the log.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use hanse_protocol::admission::{Admitted, Reading, Sound};
 use hanse_protocol::charter::{CharterChain, SignedCharter};
+use hanse_protocol::identity::CommunityId;
 use hanse_protocol::observable::Observable;
 use hanse_protocol::record::Header;
 use hanse_protocol::stix::Object;
@@ -75,6 +77,12 @@ impl Deriver {
             charters: None,
             broken: false,
         }
+    }
+
+    /// The community whose charters came by, and for how long the newest has records kept.
+    pub fn community(&self) -> Option<(CommunityId, Duration)> {
+        let charters = self.charters.as_ref()?;
+        Some((*charters.community(), charters.charter().horizon()))
     }
 
     /// The charters that came by.

@@ -17,7 +17,7 @@ use super::worker::Worker;
 use super::{Actor, Reply};
 use crate::clock;
 use crate::store::entry::{Entry, NoteEntry, Origin};
-use crate::store::{Retired, Rules, StoreError};
+use crate::store::{Retired, Rules, StoreError, unless_damaged};
 
 /// The note that says up to which number records of each chain have left.
 const RETIRED: &str = "retired";
@@ -121,10 +121,10 @@ impl Worker {
     /// Takes up what the log says: what has left, and what time it was at the last commit.
     pub(super) fn load_keeping(&mut self) -> Result<(), StoreError> {
         let head = self.reader.audit_head()?;
-        if let Some(line) = self.reader.audit(head.lines, 1)?.first() {
+        if let Some(line) = unless_damaged(self.reader.audit(head.lines, 1))?.first() {
             self.keeping.trust.last = line.at;
         }
-        let note = self.reader.note(RETIRED)?.unwrap_or_default();
+        let note = unless_damaged(self.reader.note(RETIRED))?.unwrap_or_default();
         let retired: Vec<Gone> = minicbor::decode(&note).unwrap_or_default();
         for gone in retired {
             let run = (1, gone.last);
@@ -270,7 +270,7 @@ impl Worker {
             .partition(|(id, _)| self.batch.holds(id).is_some());
         self.keeping.taken_back = later;
         for (id, author) in now {
-            let Some(stored) = self.reader.record(&id)? else {
+            let Some(stored) = unless_damaged(self.reader.record(&id))? else {
                 continue;
             };
             let theirs = Admitted::from_log(&stored.header, &stored.community)

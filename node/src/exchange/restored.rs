@@ -8,8 +8,8 @@ use hanse_protocol::record::Header;
 
 use super::worker::{OwnChain, Worker};
 use super::{Command, ExchangeError, Reply};
-use crate::store::StoreError;
 use crate::store::entry::{Entry, NoteEntry};
+use crate::store::{StoreError, unless_damaged};
 
 /// The note that says that the store was restored.
 const RESTORED: &str = "restored";
@@ -68,15 +68,18 @@ impl Worker {
     /// Takes up whether something was lost, and the epoch that was begun since. To be called once our
     /// own chain is known.
     pub(super) fn load_restored(&mut self, lost: bool) -> Result<(), StoreError> {
-        if let Some(epoch) = self.reader.note(EPOCH)?
+        if let Some(epoch) = unless_damaged(self.reader.note(EPOCH))?
             && let Ok(epoch) = epoch.try_into().map(u32::from_be_bytes)
             && epoch > self.own.epoch
         {
             self.own.epoch = epoch;
             self.own.seq = 0;
         }
-        let noted = self.reader.note(RESTORED)?.unwrap_or_default();
-        self.restored = Restored::read(&noted);
+        self.restored = match self.reader.note(RESTORED) {
+            // Whatever it said: our chain may go on elsewhere.
+            Err(StoreError::Damaged { .. }) => Some(Restored::Wait),
+            noted => Restored::read(&noted?.unwrap_or_default()),
+        };
         if self.restored.is_none() && lost && self.own_lane().is_some() {
             self.restored = Some(Restored::Wait);
             self.batch.push(Restored::Wait.note(), None);

@@ -14,7 +14,7 @@ use hanse_protocol::timestamp::Timestamp;
 use super::worker::Worker;
 use crate::clock;
 use crate::store::entry::{BodyEntry, BodyState, Entry, NoteEntry, Origin};
-use crate::store::{RESERVE, StoreError};
+use crate::store::{RESERVE, StoreError, unless_damaged};
 
 /// Records looked at in one go, so that no commit waits long for it.
 const LOOKED_AT: usize = 1_024;
@@ -289,7 +289,7 @@ impl Worker {
             if !opaque || self.batch.holds(&link.id).is_some() {
                 continue;
             }
-            let Some(stored) = self.reader.record(&link.id)? else {
+            let Some(stored) = unless_damaged(self.reader.record(&link.id))? else {
                 continue;
             };
             let Ok(admitted) = Admitted::from_log(&stored.header, &stored.community) else {

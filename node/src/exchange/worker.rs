@@ -27,7 +27,7 @@ use crate::heads::{self, Freeze};
 use crate::member::Member;
 use crate::metrics::Metrics;
 use crate::store::entry::{AuditEntry, Entry, Position};
-use crate::store::{ChainLink, Holding, Reader, Store, StoreError};
+use crate::store::{ChainLink, Holding, Reader, Store, StoreError, unless_damaged};
 
 /// Most entries of one commit.
 const COMMIT_ENTRIES: usize = 1_000;
@@ -278,7 +278,7 @@ impl Worker {
 
     /// When a held record was created.
     pub(super) fn created_of(&self, id: &RecordId) -> Result<Option<Timestamp>, StoreError> {
-        let Some(stored) = self.reader.record(id)? else {
+        let Some(stored) = unless_damaged(self.reader.record(id))? else {
             return Ok(None);
         };
         let admitted = hanse_protocol::admission::Admitted::from_log(&stored.header, &stored.community).ok();

@@ -15,7 +15,7 @@ use super::talk::{self, Patience, TalkError};
 use crate::exchange::{CharterFate, Exchange};
 use crate::mesh::{self, MeshStream};
 use crate::store::entry::BodyState;
-use crate::store::{ChainLink, Reader, StoreError};
+use crate::store::{ChainLink, Reader, StoreError, unless_damaged};
 
 /// Largest question, bytes.
 const QUESTION: usize = 4 << 10;
@@ -118,7 +118,7 @@ fn page(
             return Ok((page, Some(seq)));
         }
         last = Some(seq);
-        if let Some(stored) = store.record(&id)?
+        if let Some(stored) = unless_damaged(store.record(&id))?
             && counts(charters, &stored.header)
         {
             let body = stored.body.filter(|_| stored.state != BodyState::Gone);
@@ -148,7 +148,7 @@ pub(crate) fn counts(charters: &CharterChain, header: &[u8]) -> bool {
 }
 
 fn body(store: &Reader, id: &RecordId) -> Result<Answer, StoreError> {
-    Ok(match store.record(id)? {
+    Ok(match unless_damaged(store.record(id))? {
         Some(stored) if stored.state == BodyState::Gone => Answer::Gone,
         Some(stored) => stored.body.map_or(Answer::NotHeld, Answer::Body),
         None => Answer::NotHeld,

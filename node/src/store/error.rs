@@ -59,3 +59,28 @@ pub enum StoreError {
         last: Position,
     },
 }
+
+impl StoreError {
+    /// Where reading can go on, if this tells of a part of the log that has rotted.
+    pub fn goes_on_after(&self) -> Option<Position> {
+        match self {
+            Self::Damaged { last, .. } => Some(*last),
+            _ => None,
+        }
+    }
+}
+
+/// What was found, with nothing in place of what has rotted: that is told in the daemon's messages, and
+/// healing brings it again once the index is made anew without it.
+///
+/// # Errors
+/// Any other.
+pub fn unless_damaged<T: Default>(found: Result<T, StoreError>) -> Result<T, StoreError> {
+    match found {
+        Err(StoreError::Damaged { span, last }) => {
+            tracing::warn!(%span, up_to = %last, "a damaged part of the log was passed over; `hansed check` lists what it held");
+            Ok(T::default())
+        }
+        found => found,
+    }
+}

@@ -113,6 +113,8 @@ pub(crate) struct LogSetup {
     pub(crate) key: Zeroizing<[u8; 32]>,
     /// Size at which a segment is closed, bytes, at most [`SEGMENT`].
     pub(crate) segment_size: u32,
+    /// Nothing is to be written, not even what an interrupted creation left put aside.
+    pub(crate) look: bool,
 }
 
 /// The plaintext of one frame to be written.

@@ -21,6 +21,7 @@ use super::{CHARTER_LIFE, horizon, invalid, listed, store_error};
 use crate::clock;
 use crate::exchange::ExchangeError;
 use crate::exchange::worker::Worker;
+use crate::store::unless_damaged;
 
 /// Links of a chain looked up at once.
 const PAGE: usize = 256;
@@ -218,7 +219,7 @@ impl Worker {
             let Some(last) = links.last() else { break };
             next = last.seq.saturating_add(1);
             for link in links.iter().filter(|link| link.seq <= to) {
-                let stored = self.reader.record(&link.id).map_err(store_error)?;
+                let stored = unless_damaged(self.reader.record(&link.id)).map_err(store_error)?;
                 let admitted = stored.and_then(|stored| Admitted::from_log(&stored.header, community).ok());
                 if !admitted.is_some_and(|admitted| counts(lane, admitted.key())) {
                     continue;

@@ -62,12 +62,15 @@ impl Unscanned {
             folder,
             key,
             segment_size,
+            look,
         } = setup;
         let failed = |source| LogError::Io {
             path: folder.clone(),
             source,
         };
-        disk.create_folder(&folder).map_err(failed)?;
+        if !look {
+            disk.create_folder(&folder).map_err(failed)?;
+        }
         let names = disk.list(&folder).map_err(failed)?;
         let mut numbers: Vec<u32> = names.iter().filter_map(|n| segment::file_number(n)).collect();
         numbers.sort_unstable();
@@ -83,11 +86,15 @@ impl Unscanned {
                         format,
                     });
                 }
-                (Read::Good(header), _) => Some(header),
-                (Read::Bad, size) if last && size <= HEADER as u64 => {
-                    found.torn = Some(set_aside(&*disk, &folder, number, size)?);
+                // The first copy alone may have come through; a frame would not lie where it should.
+                (read, size) if last && is_torn(&read, size) => {
+                    found.torn = Some(match look {
+                        true => whole(number, size),
+                        false => set_aside(&*disk, &folder, number, size)?,
+                    });
                     continue;
                 }
+                (Read::Good(header), _) => Some(header),
                 (Read::Bad, _) => {
                     found.corrupt.push(Span {
                         segment: number,
@@ -105,7 +112,7 @@ impl Unscanned {
         }
         let store = match segments.iter().find_map(|s| s.header.as_ref()) {
             Some(header) => header.store,
-            None if segments.is_empty() => {
+            None if segments.is_empty() && !look => {
                 let header = first_header(&key)?;
                 create_segment(&*disk, &folder, &header)?;
                 let store = header.store;
@@ -338,6 +345,11 @@ pub(crate) struct Walked {
 }
 
 impl Walked {
+    /// What the log ends in that is no frame.
+    pub(crate) fn torn(&self) -> Option<Span> {
+        self.tail.or(self.found.torn)
+    }
+
     /// Holds a segment's own word on what came before it against what did.
     fn meet(&mut self, segment: &Segment, last_tag: [u8; TAG]) -> Result<(), LogError> {
         let follows = self.end.0 != 0 && self.end.0.checked_add(1) == Some(segment.since());
@@ -428,13 +440,26 @@ fn missing(segments: &[Segment]) -> Vec<u32> {
         .collect()
 }
 
-/// A segment whose creation a power cut interrupted: nothing was committed to it.
-fn set_aside(disk: &dyn Disk, folder: &Path, number: u32, size: u64) -> Result<Span, LogError> {
-    let span = Span {
-        segment: number,
+/// Whether a segment's creation was interrupted.
+fn is_torn(read: &Read, size: u64) -> bool {
+    match read {
+        Read::Good(_) => size < HEADER as u64,
+        Read::Bad => size <= HEADER as u64,
+        Read::Newer(_) => false,
+    }
+}
+
+fn whole(segment: u32, size: u64) -> Span {
+    Span {
+        segment,
         offset: 0,
         length: u32::try_from(size).unwrap_or(u32::MAX),
-    };
+    }
+}
+
+/// A segment whose creation a power cut interrupted: nothing was committed to it.
+fn set_aside(disk: &dyn Disk, folder: &Path, number: u32, size: u64) -> Result<Span, LogError> {
+    let span = whole(number, size);
     let path = folder.join(segment::file_name(number));
     disk.rename(&path, &folder.join(torn_name(span)))
         .and_then(|()| disk.sync_folder(folder))

@@ -21,7 +21,18 @@ struct State {
     /// Writes and syncs until one fails; none fails if not set.
     fuse: Option<u64>,
     locked: Arc<AtomicBool>,
+    /// Changes of names since the folder was last synced.
+    unsynced: Vec<NameChange>,
 }
+
+enum NameChange {
+    Made(PathBuf, Node),
+    Renamed(PathBuf, PathBuf),
+    Removed(PathBuf),
+}
+
+/// Bytes that reach the platter together.
+const SECTOR: usize = 512;
 
 type Node = Arc<Mutex<Content>>;
 
@@ -57,6 +68,54 @@ impl FaultyDisk {
         };
         let durable: BTreeMap<PathBuf, Node> = state
             .durable
+            .iter()
+            .map(|(path, node)| (path.clone(), survive(node)))
+            .collect();
+        Self(Arc::new(Mutex::new(State {
+            names: durable.clone(),
+            durable,
+            ..State::default()
+        })))
+    }
+
+    /// The disk as it is after a power cut on a drive that writes what was not synced in an order of
+    /// its own: some of the last changes of names, the first ones; some of the sectors appended since,
+    /// zeros in place of the others. `draw` gives numbers below its argument.
+    pub(super) fn cut(&self, mut draw: impl FnMut(usize) -> usize) -> Self {
+        let state = self.0.lock().unwrap();
+        let mut names = state.durable.clone();
+        for change in state.unsynced.iter().take(draw(state.unsynced.len() + 1)) {
+            match change {
+                NameChange::Made(path, node) => drop(names.insert(path.clone(), Arc::clone(node))),
+                NameChange::Renamed(from, to) => {
+                    if let Some(node) = names.remove(from) {
+                        names.insert(to.clone(), node);
+                    }
+                }
+                NameChange::Removed(path) => drop(names.remove(path)),
+            }
+        }
+        let mut survive = |node: &Node| {
+            let content = node.lock().unwrap();
+            let synced = content.synced.len();
+            let mut bytes = content.synced.clone();
+            if content.bytes.len() < synced {
+                bytes.truncate([synced, content.bytes.len()][draw(2)]);
+            } else {
+                let appended = draw(content.bytes.len() - synced + 1);
+                bytes.extend_from_slice(&content.bytes[synced..synced + appended]);
+                for sector in bytes[synced..].chunks_mut(SECTOR) {
+                    if draw(3) == 0 {
+                        sector.fill(0);
+                    }
+                }
+            }
+            Arc::new(Mutex::new(Content {
+                synced: bytes.clone(),
+                bytes,
+            }))
+        };
+        let durable: BTreeMap<PathBuf, Node> = names
             .iter()
             .map(|(path, node)| (path.clone(), survive(node)))
             .collect();
@@ -118,6 +177,8 @@ impl Disk for FaultyDisk {
         }
         let node = Node::default();
         state.names.insert(path.to_owned(), Arc::clone(&node));
+        let made = NameChange::Made(path.to_owned(), Arc::clone(&node));
+        state.unsynced.push(made);
         drop(state);
         Ok(self.file(node))
     }
@@ -133,13 +194,17 @@ impl Disk for FaultyDisk {
         let mut state = self.0.lock().unwrap();
         let node = state.names.remove(from).ok_or(io::ErrorKind::NotFound)?;
         state.names.insert(to.to_owned(), node);
+        let renamed = NameChange::Renamed(from.to_owned(), to.to_owned());
+        state.unsynced.push(renamed);
         Ok(())
     }
 
     fn remove(&self, path: &Path) -> io::Result<()> {
         self.burn()?;
-        let removed = self.0.lock().unwrap().names.remove(path);
-        removed.map(|_| ()).ok_or(io::ErrorKind::NotFound.into())
+        let mut state = self.0.lock().unwrap();
+        state.names.remove(path).ok_or(io::ErrorKind::NotFound)?;
+        state.unsynced.push(NameChange::Removed(path.to_owned()));
+        Ok(())
     }
 
     fn list(&self, _: &Path) -> io::Result<Vec<String>> {
@@ -150,6 +215,7 @@ impl Disk for FaultyDisk {
         self.burn()?;
         let mut state = self.0.lock().unwrap();
         state.durable = state.names.clone();
+        state.unsynced.clear();
         Ok(())
     }
 

@@ -1,0 +1,231 @@
+//! `hansed backup`: the record log and the settings in a folder, from a node that runs or does not.
+//! Segments are only ever appended to or replaced as a whole, so copying them one after the other
+//! gives a log as it was at some moment, perhaps with a torn end that opening cuts off.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use hanse_protocol::identity::Handle;
+use hanse_protocol::timestamp::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{Failure, say};
+use crate::keystore::{Keystore, Kind, Source, Wrapping};
+use crate::settings::{self, Settings};
+use crate::{clock, daemon};
+
+/// The file that says what a backup holds; it is written last.
+pub(super) const MANIFEST: &str = "backup.json";
+/// Largest manifest, bytes: a line a segment.
+pub(super) const MANIFEST_BYTES: u64 = 64 << 20;
+/// Layout of a backup; another is refused.
+pub(super) const FORMAT: u16 = 1;
+/// How often copying begins anew because segments became one meanwhile.
+const ATTEMPTS: usize = 8;
+
+/// What a backup holds.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Manifest {
+    /// Layout of the backup.
+    pub(super) format: u16,
+    /// Whose it is.
+    pub(super) member: Handle,
+    /// When it was made.
+    pub(super) made: Timestamp,
+    /// Whether the keys are in it, under a passphrase.
+    pub(super) keys: bool,
+    /// The files, with what they hold.
+    pub(super) files: Vec<Copied>,
+}
+
+/// A file of a backup.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Copied {
+    /// Its path in the backup.
+    pub(super) name: String,
+    /// Its size, bytes.
+    pub(super) size: u64,
+    /// Its BLAKE3 hash, hexadecimal.
+    pub(super) blake3: String,
+}
+
+/// Why there is no backup, or none that can be used.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum BackupError {
+    #[error("`{}` is there already", .0.display())]
+    Exists(PathBuf),
+    #[error("cannot use `{}`", .0.display())]
+    Io(PathBuf, #[source] io::Error),
+    #[error("`{}` holds no whole backup: {reason}", folder.display())]
+    NoBackup { folder: PathBuf, reason: String },
+    #[error("`{0}` is not what was backed up: it was changed or has rotted")]
+    Changed(String),
+    #[error("segments were rewritten while they were copied, again and again")]
+    Restless,
+    #[error("the backup holds no keys")]
+    NoKeys,
+    #[error("keys go into a backup under a passphrase only")]
+    BareKeys,
+}
+
+pub(super) fn run(
+    dir: &Path,
+    to: &Path,
+    with_keys: bool,
+    passphrase: Option<&Source>,
+) -> Result<ExitCode, Failure> {
+    let settings = Settings::load(dir)?;
+    make_folder(to)?;
+    make_folder(&to.join("log"))?;
+    let mut files = log(&daemon::store_folder(dir).join("log"), to)?;
+    files.push(copy(&dir.join(settings::FILE), to, settings::FILE)?);
+    if with_keys {
+        keys(dir, &settings, to, passphrase)?;
+        for name in names(&to.join("keys"))? {
+            files.push(hashed(to, &format!("keys/{name}"))?);
+        }
+    }
+    let bytes: u64 = files.iter().map(|file| file.size).sum();
+    let manifest = Manifest {
+        format: FORMAT,
+        member: settings.member.handle,
+        made: clock::now(),
+        keys: with_keys,
+        files,
+    };
+    let text = serde_json::to_vec_pretty(&manifest)?;
+    let mut file = create(&to.join(MANIFEST))?;
+    file.write_all(&text)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| File::open(to)?.sync_all())
+        .map_err(|e| BackupError::Io(to.to_owned(), e))?;
+    say(&format!(
+        "{} files, {bytes} bytes in {}\n",
+        manifest.files.len() + 1,
+        to.display()
+    ));
+    if !with_keys {
+        say("without keys: nothing in it can be read before `keys/` is there too, which you keep apart\n");
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Copies all segments, from the first to the last there is.
+fn log(from: &Path, to: &Path) -> Result<Vec<Copied>, BackupError> {
+    for _ in 0..ATTEMPTS {
+        let mut segments = names(from)?;
+        segments.retain(|name| name.ends_with(".seg"));
+        segments.sort_unstable();
+        let listed = segments.len();
+        let mut copied = Vec::new();
+        for name in segments {
+            match copy(&from.join(&name), to, &format!("log/{name}")) {
+                Err(BackupError::Io(_, e)) if e.kind() == io::ErrorKind::NotFound => break,
+                one => copied.push((name, one?)),
+            }
+        }
+        let mut now = names(from)?;
+        now.retain(|name| name.ends_with(".seg"));
+        // What came meanwhile follows; what went meanwhile is in a later one, which may be old here.
+        let whole = copied.len() == listed && copied.iter().all(|(name, _)| now.contains(name));
+        if whole && listed > 0 {
+            return Ok(copied.into_iter().map(|(_, one)| one).collect());
+        }
+        for (name, _) in copied {
+            let path = to.join("log").join(name);
+            fs::remove_file(&path).map_err(|e| BackupError::Io(path, e))?;
+        }
+    }
+    Err(BackupError::Restless)
+}
+
+/// The keys, with the master key under a passphrase: that of the node if it has one, or the one asked
+/// for. A bare key is never written to a backup.
+fn keys(dir: &Path, settings: &Settings, to: &Path, passphrase: Option<&Source>) -> Result<(), Failure> {
+    let folder = daemon::keys_folder(dir);
+    let present = daemon::wrapping(dir, settings)?;
+    let wrapping = match passphrase {
+        Some(source) => Wrapping::Passphrase(source.passphrase(dir)?),
+        None if Keystore::kind(&folder)? == Kind::Passphrase => daemon::wrapping(dir, settings)?,
+        None => {
+            return Err(Failure {
+                error: Box::new(BackupError::BareKeys),
+                hint: Some(
+                    "say with --passphrase where the passphrase is that the keys go under in the backup: file:PATH, env:NAME",
+                ),
+            });
+        }
+    };
+    let keystore = Keystore::open_under(&folder, &present)?;
+    Ok(keystore.export(&to.join("keys"), &wrapping)?)
+}
+
+pub(super) fn names(folder: &Path) -> Result<Vec<String>, BackupError> {
+    let failed = |e| BackupError::Io(folder.to_owned(), e);
+    let mut names = Vec::new();
+    for item in fs::read_dir(folder).map_err(failed)? {
+        names.extend(item.map_err(failed)?.file_name().into_string().ok());
+    }
+    Ok(names)
+}
+
+/// Makes a folder for its owner only; one that is there must be empty.
+pub(super) fn make_folder(folder: &Path) -> Result<(), BackupError> {
+    if folder.exists() {
+        return match names(folder)?.is_empty() {
+            true => Ok(()),
+            false => Err(BackupError::Exists(folder.to_owned())),
+        };
+    }
+    let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|e| BackupError::Io(folder.to_owned(), e))
+}
+
+pub(super) fn create(path: &Path) -> Result<File, BackupError> {
+    let made = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path);
+    made.map_err(|e| BackupError::Io(path.to_owned(), e))
+}
+
+/// Copies a file, as large as it is when it is opened, to its place below `to`.
+pub(super) fn copy(from: &Path, to: &Path, name: &str) -> Result<Copied, BackupError> {
+    let failed = |e| BackupError::Io(from.to_owned(), e);
+    let source = File::open(from).map_err(failed)?;
+    let size = source.metadata().map_err(failed)?.len();
+    let mut target = create(&to.join(name))?;
+    let (size, blake3) = pour(source.take(size), &mut target).map_err(failed)?;
+    target.sync_all().map_err(failed)?;
+    let name = name.to_owned();
+    Ok(Copied { name, size, blake3 })
+}
+
+/// What a file below `folder` holds now.
+pub(super) fn hashed(folder: &Path, name: &str) -> Result<Copied, BackupError> {
+    let path = folder.join(name);
+    let read = || pour(File::open(&path)?, &mut io::sink());
+    let (size, blake3) = read().map_err(|e| BackupError::Io(path.clone(), e))?;
+    let name = name.to_owned();
+    Ok(Copied { name, size, blake3 })
+}
+
+fn pour(mut from: impl Read, to: &mut impl Write) -> io::Result<(u64, String)> {
+    let mut hasher = blake3::Hasher::new();
+    let mut buffer = vec![0; 1 << 20];
+    let mut size = 0;
+    loop {
+        let read = from.read(&mut buffer)?;
+        let bytes = buffer.get(..read).unwrap_or_default();
+        if bytes.is_empty() {
+            return Ok((size, hasher.finalize().to_hex().to_string()));
+        }
+        hasher.update(bytes);
+        to.write_all(bytes)?;
+        size += bytes.len() as u64;
+    }
+}

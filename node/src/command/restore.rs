@@ -1,0 +1,180 @@
+//! `hansed restore`: a node from its backup. What the node signed after the backup is not in it, so the
+//! node is left a note: it asks a peer for its own records before it signs anything, and then begins a
+//! new epoch of its lane.
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use super::backup::{self, BackupError, Copied, FORMAT, MANIFEST, MANIFEST_BYTES, Manifest};
+use super::{Failure, say};
+use crate::exchange::Restored;
+use crate::keystore::{Keystore, Source, Wrapping};
+use crate::settings::{self, Settings};
+use crate::store::Store;
+use crate::store::entry::{AuditEntry, Entry};
+use crate::{clock, daemon};
+
+/// Where a backup's parts come from.
+pub(super) struct From<'a> {
+    pub(super) backup: &'a Path,
+    /// A folder of keys kept apart.
+    pub(super) keys: Option<&'a Path>,
+    /// Where the passphrase is that the keys are under.
+    pub(super) passphrase: Option<&'a Source>,
+}
+
+pub(super) fn run(dir: &Path, from: Option<From<'_>>, alone: bool) -> Result<ExitCode, Failure> {
+    let how = if alone { Restored::Alone } else { Restored::Wait };
+    if let Some(from) = &from {
+        let manifest = manifest(from.backup)?;
+        if dir.join(settings::FILE).exists() || daemon::store_folder(dir).exists() {
+            return Err(Failure {
+                error: Box::new(BackupError::Exists(dir.to_owned())),
+                hint: Some("restore into a new folder: --dir NEW"),
+            });
+        }
+        unpack(dir, from, &manifest)?;
+        say(&format!("a backup of {} of {}\n", manifest.member, manifest.made));
+    }
+    settle(dir, how)?;
+    say(match how {
+        Restored::Wait => {
+            "next:  hansed token add admin --role read --role publish --role admin\n       \
+             hansed serve\n\
+             The node signs nothing before a peer gave it its own records back; without any peer,\n\
+             `hansed restore --alone` lets it go on, if it signed nothing since the backup.\n"
+        }
+        Restored::Alone => "the node goes on with a new epoch of its chain at its next start\n",
+    });
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Reads what a backup says of itself.
+fn manifest(folder: &Path) -> Result<Manifest, BackupError> {
+    let none = |reason: String| BackupError::NoBackup {
+        folder: folder.to_owned(),
+        reason,
+    };
+    let path = folder.join(MANIFEST);
+    let size = fs::metadata(&path).map_err(|e| none(e.to_string()))?.len();
+    if size > MANIFEST_BYTES {
+        return Err(none(format!("its {MANIFEST} has {size} bytes")));
+    }
+    let text = fs::read(&path).map_err(|e| none(e.to_string()))?;
+    let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| none(e.to_string()))?;
+    if manifest.format != FORMAT {
+        return Err(none(format!("its layout is {}", manifest.format)));
+    }
+    match manifest.files.iter().find(|file| !is_plain(&file.name)) {
+        Some(file) => Err(none(format!("`{}` is no name of its files", file.name))),
+        None => Ok(manifest),
+    }
+}
+
+/// Whether a name stays inside the backup: a file, or a file in one of its two folders.
+fn is_plain(name: &str) -> bool {
+    let file = name
+        .strip_prefix("log/")
+        .or_else(|| name.strip_prefix("keys/"))
+        .unwrap_or(name);
+    !file.is_empty() && !file.contains('/') && file != "." && file != ".."
+}
+
+/// Puts everything in its place, settings last: without them the folder is no node.
+fn unpack(dir: &Path, from: &From<'_>, manifest: &Manifest) -> Result<(), Failure> {
+    for file in &manifest.files {
+        let Copied { size, blake3, name } = backup::hashed(from.backup, &file.name)?;
+        if size != file.size || blake3 != file.blake3 {
+            return Err(BackupError::Changed(name).into());
+        }
+    }
+    backup::make_folder(&daemon::store_folder(dir).join("log"))?;
+    for file in manifest.files.iter().filter(|file| file.name.starts_with("log/")) {
+        backup::copy(
+            &from.backup.join(&file.name),
+            &daemon::store_folder(dir),
+            &file.name,
+        )?;
+    }
+    // The settings say how the keys are to be kept, so they are read where they will be.
+    let draft = dir.join(settings::FILE);
+    backup::copy(&from.backup.join(settings::FILE), dir, settings::FILE)?;
+    keys(dir, from, manifest).inspect_err(|_| drop(fs::remove_file(&draft)))
+}
+
+fn keys(dir: &Path, from: &From<'_>, manifest: &Manifest) -> Result<(), Failure> {
+    let folder = match from.keys {
+        Some(folder) => folder.to_owned(),
+        None if manifest.keys => from.backup.join("keys"),
+        None => {
+            return Err(Failure {
+                error: Box::new(BackupError::NoKeys),
+                hint: Some("say with --keys where the folder of the keys is that you keep apart"),
+            });
+        }
+    };
+    let asked = daemon::wrapping(dir, &Settings::load(dir)?)?;
+    let present = match from.passphrase {
+        Some(source) => Some(Wrapping::Passphrase(source.passphrase(dir)?)),
+        None => None,
+    };
+    let keystore =
+        Keystore::open_under(&folder, present.as_ref().unwrap_or(&asked)).map_err(|error| Failure {
+            error: Box::new(error),
+            hint: Some(
+                "say with --passphrase where the passphrase is that the keys are under: file:PATH, env:NAME",
+            ),
+        })?;
+    Ok(keystore.export(&daemon::keys_folder(dir), &asked)?)
+}
+
+/// Looks at every frame, makes the index and leaves the note.
+fn settle(dir: &Path, how: Restored) -> Result<(), Failure> {
+    let settings = Settings::load(dir)?;
+    let (keystore, member) = daemon::open_member(dir, &settings)?;
+    let folder = daemon::store_folder(dir);
+    let rotten = Store::verify(&folder, keystore.master(), &daemon::store_settings(&settings))?;
+    let opened = daemon::open_store(dir, &settings, &keystore, &member)?;
+    for finding in daemon::findings(&opened.opening) {
+        say(&format!("found: {finding}\n"));
+    }
+    if !rotten.is_empty() {
+        say(&format!(
+            "{} damaged stretches: peers heal what they held\n",
+            rotten.len()
+        ));
+    }
+    let mut store = opened.store;
+    let subject = format!("{how:?}").to_lowercase();
+    let line = AuditEntry::new(clock::now(), "operator", "restore", subject, None);
+    store.commit(vec![(how.note(), None), (Entry::Audit(line), None)])?;
+    let records = store.reader().stats()?.records;
+    store.close()?;
+    say(&format!("{records} records\n"));
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_stay_inside_the_backup() {
+        for good in ["hansed.toml", "log/0000000000000001.seg", "keys/master.key"] {
+            assert!(is_plain(good), "{good}");
+        }
+        for bad in [
+            "",
+            "..",
+            "../x",
+            "log/../x",
+            "/etc/passwd",
+            "log/",
+            "keys/a/b",
+            "x/y",
+        ] {
+            assert!(!is_plain(bad), "{bad}");
+        }
+    }
+}
