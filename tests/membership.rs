@@ -162,6 +162,7 @@ async fn only_stewards_admit_and_expel_and_not_themselves() {
     for refused in [
         member.admit(&file, &fingerprint).await.unwrap_err().problem(),
         member.expel("acme-water").await.unwrap_err().problem(),
+        member.expel("port-city").await.unwrap_err().problem(),
     ] {
         assert_eq!(refused.kind, "urn:hanse:problem:invalid");
         assert!(
@@ -251,6 +252,21 @@ async fn an_expelled_node_is_disconnected_everywhere_and_comes_not_back() {
                 .contains("membership has ended")
     );
     assert!(outside.record(&probe).await.is_none());
+    // It is told so, as far as it can know, where its operator looks.
+    eventually("the expelled node says what is wrong", async || {
+        let warnings = outside.status().await.warnings;
+        let told = |warning: &String| warning.contains("does not know") || warning.contains("has ended");
+        warnings.iter().any(told).then_some(())
+    })
+    .await;
+    let asked = outside.request().await;
+    let again = league
+        .steward()
+        .api()
+        .admit(&asked.file, &asked.fingerprint)
+        .await;
+    let again = again.unwrap_err().problem();
+    assert!(again.detail.contains("for ever"), "{}", again.detail);
 }
 
 /// The expelled cannot speak through a friend either, by gossip or by healing.

@@ -52,6 +52,9 @@ const EVENTS: usize = 16;
 /// How often the book of tokens is looked at: an added or revoked token counts within a second.
 const TOKENS: Duration = Duration::from_millis(500);
 
+/// Requests with an unknown token that may wait for the book of tokens to be looked at.
+const MISSES: usize = 16;
+
 /// How long requests under way may take to end when the daemon stops.
 const FAREWELL: Duration = Duration::from_secs(10);
 
@@ -86,6 +89,8 @@ pub struct Serving {
 struct Shared<B> {
     backend: B,
     tokens: watch::Receiver<Arc<Tokens>>,
+    /// Has the book of tokens looked at for one that is not in it.
+    misses: mpsc::Sender<auth::Miss>,
     /// Tells the audit log of tokens that are used.
     uses: mpsc::Sender<witness::Used>,
     metrics: Arc<Mutex<Registry>>,
@@ -128,12 +133,14 @@ async fn serve_with<B: Backend>(
     };
     let listener = TcpListener::bind(settings.listen).await.map_err(listening)?;
     let address = listener.local_addr().map_err(listening)?;
-    let tokens = auth::follow(tokens, TOKENS, stop.clone());
+    let (misses, missed) = mpsc::channel(MISSES);
+    let tokens = auth::follow(tokens, TOKENS, missed, stop.clone());
     let (uses, used) = mpsc::channel(witness::WAITING);
     witness::start(backend.clone(), tokens.clone(), used, stop.clone());
     let shared = Arc::new(Shared {
         backend,
         tokens,
+        misses,
         uses,
         metrics,
         hosts: settings.hosts.clone(),

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use hanse_protocol::charter::member::{MemberKind, Profile};
 use hanse_protocol::identity::Handle;
+use hanse_protocol::limits;
 use hanse_protocol::local::Role;
 use hanse_protocol::tlp::Tlp;
 use tokio_util::sync::CancellationToken;
@@ -30,11 +31,12 @@ mod rotate;
 ///
 /// A node is a folder: its settings (`hansed.toml`), keys, tokens and store. Start with
 /// `hansed init`, then `hansed serve`; everything else is done with `hanse`, through the node's
-/// local API.
+/// local API, whose routes it describes itself at `/v1/openapi.json`. Numbers for Prometheus are at
+/// `/metrics`, and `/healthz` answers while the node runs; these three need no token.
 ///
 /// Exit codes: 0 done, 1 failed, 2 wrong use.
 #[derive(Parser)]
-#[command(name = "hansed", version, max_term_width = 100)]
+#[command(name = "hansed", version, max_term_width = 100, after_help = EXAMPLES)]
 struct Hansed {
     /// The node's folder.
     #[arg(
@@ -49,6 +51,12 @@ struct Hansed {
     command: Command,
 }
 
+const EXAMPLES: &str = "Examples:
+  hansed init --dir /srv/hanse --handle acme-water --name 'ACME Water' --kind utility --country DE
+  hansed serve --dir /srv/hanse
+  hansed check --dir /srv/hanse --json
+  hansed token add red --role read --ceiling red --dir /srv/hanse";
+
 #[derive(Subcommand)]
 enum Command {
     /// Make a new node: keys, settings with every default explained, and an admin token.
@@ -61,7 +69,11 @@ enum Command {
     },
     /// Look at settings, keys, store, clock, disk and ports of a node, running or not, and say what is
     /// wrong and what to do. Changes nothing. Records that a damaged part of the log held are listed.
-    Check,
+    Check {
+        /// Print one JSON document: {"checks":[{"what","ok","found","mend"}],"wrong"}.
+        #[arg(long)]
+        json: bool,
+    },
     /// Make the index anew from the log.
     Reindex,
     /// Copy the record log, charters among it, and the settings to a folder. The node may run. Keys go
@@ -135,7 +147,7 @@ struct InitArgs {
     #[arg(long)]
     handle: Handle,
     /// Display name, such as "ACME Water Works".
-    #[arg(long)]
+    #[arg(long, value_parser = display_name)]
     name: String,
     /// city, company, utility, hospital, agency, cert or isac.
     #[arg(long)]
@@ -144,7 +156,7 @@ struct InitArgs {
     #[arg(long, default_value = "")]
     sector: String,
     /// Country, two capital letters (ISO 3166-1).
-    #[arg(long)]
+    #[arg(long, value_parser = country)]
     country: String,
 }
 
@@ -158,12 +170,17 @@ enum TokenCommand {
         /// What it allows: read, publish, admin. May be given several times.
         #[arg(long = "role", required = true, value_parser = role)]
         roles: Vec<Role>,
-        /// The strictest marking it may see; RED only by saying so.
+        /// The strictest marking it may see; RED only by saying so: what is stricter is hidden from it,
+        /// also what it published itself.
         #[arg(long, default_value = "amber+strict")]
         ceiling: Tlp,
     },
     /// List tokens.
-    List,
+    List {
+        /// Print one JSON document: {"tokens":[{"name","roles","ceiling","created"}]}.
+        #[arg(long)]
+        json: bool,
+    },
     /// End a token. A running node refuses it within a second.
     Revoke {
         /// Its name.
@@ -208,7 +225,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     let done = match command {
         Command::Init(arguments) => init::run(&dir, arguments),
         Command::Serve { until_stdin_closes } => serve(&dir, until_stdin_closes),
-        Command::Check => check::run(&dir),
+        Command::Check { json } => check::run(&dir, json),
         Command::Reindex => reindex::run(&dir),
         Command::Backup {
             to,
@@ -319,26 +336,68 @@ fn token(dir: &Path, command: TokenCommand) -> Result<ExitCode, Failure> {
             let path = tokens.add(&name, roles, ceiling, clock::now())?;
             say(&format!("{}\n", path.display()));
         }
-        TokenCommand::List => {
+        TokenCommand::List { json: true } => {
+            let list = tokens.list().map(|token| {
+                serde_json::json!({
+                    "name": token.name, "roles": token.roles, "ceiling": token.ceiling,
+                    "created": token.created,
+                })
+            });
+            let document = serde_json::json!({"tokens": list.collect::<Vec<_>>()});
+            say(&format!("{document}\n"));
+        }
+        TokenCommand::List { json: false } => {
+            say(&token_line("NAME", "ROLES", "CEILING", "CREATED"));
             for token in tokens.list() {
                 let roles: Vec<String> = token
                     .roles
                     .iter()
                     .map(|role| format!("{role:?}").to_lowercase())
                     .collect();
-                say(&format!(
-                    "{:<24} {:<20} {:<16} {}\n",
-                    token.name,
-                    roles.join(","),
-                    token.ceiling,
-                    token.created
-                ));
+                let (ceiling, created) = (token.ceiling.to_string(), token.created.to_string());
+                say(&token_line(&token.name, &roles.join(","), &ceiling, &created));
             }
         }
         TokenCommand::Revoke { name } => tokens.revoke(&name)?,
     }
     Ok(ExitCode::SUCCESS)
 }
+
+/// A line of the list of tokens. A name has 40 characters at most.
+fn token_line(name: &str, roles: &str, ceiling: &str, created: &str) -> String {
+    format!("{name:<40}  {roles:<18}  {ceiling:<16}  {created}\n")
+}
+
+/// A display name that a charter would take.
+fn display_name(text: &str) -> Result<String, String> {
+    match text.trim().is_empty() || text.len() > limits::NAME || text.chars().any(char::is_control) {
+        true => Err(format!(
+            "a name has 1 to {} bytes, all of them printable",
+            limits::NAME
+        )),
+        false => Ok(text.to_owned()),
+    }
+}
+
+/// A country of ISO 3166-1.
+fn country(text: &str) -> Result<String, String> {
+    match COUNTRIES.split_ascii_whitespace().any(|code| code == text) {
+        true => Ok(text.to_owned()),
+        false => Err("two capital letters of ISO 3166-1 are expected, such as `DE`".to_owned()),
+    }
+}
+
+/// The codes of ISO 3166-1 alpha-2, with EU, which is reserved for the Union, and XK, in common use for
+/// Kosovo.
+const COUNTRIES: &str = "\
+    AD AE AF AG AI AL AM AO AQ AR AS AT AU AW AX AZ BA BB BD BE BF BG BH BI BJ BL BM BN BO BQ BR BS BT \
+    BV BW BY BZ CA CC CD CF CG CH CI CK CL CM CN CO CR CU CV CW CX CY CZ DE DJ DK DM DO DZ EC EE EG EH \
+    ER ES ET EU FI FJ FK FM FO FR GA GB GD GE GF GG GH GI GL GM GN GP GQ GR GS GT GU GW GY HK HM HN HR \
+    HT HU ID IE IL IM IN IO IQ IR IS IT JE JM JO JP KE KG KH KI KM KN KP KR KW KY KZ LA LB LC LI LK LR \
+    LS LT LU LV LY MA MC MD ME MF MG MH MK ML MM MN MO MP MQ MR MS MT MU MV MW MX MY MZ NA NC NE NF NG \
+    NI NL NO NP NR NU NZ OM PA PE PF PG PH PK PL PM PN PR PS PT PW PY QA RE RO RS RU RW SA SB SC SD SE \
+    SG SH SI SJ SK SL SM SN SO SR SS ST SV SX SY SZ TC TD TF TG TH TJ TK TL TM TN TO TR TT TV TW TZ UA \
+    UG UM US UY UZ VA VC VE VG VI VN VU WF WS XK YE YT ZA ZM ZW";
 
 impl From<InitArgs> for Profile {
     fn from(arguments: InitArgs) -> Self {

@@ -1,6 +1,7 @@
 //! The running node: opens what is on disk, starts the tasks, and ends them in the order of what
 //! they own. A task that ends early ends the daemon.
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -191,7 +192,7 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
     } = open_free_store(folder, &settings, &keystore, &member).await?;
     findings(&opening)
         .iter()
-        .for_each(|finding| tracing::warn!(finding, "the store was not clean"));
+        .for_each(|finding| tracing::warn!(finding = finding.found, "the store was not clean"));
     let tokens = Tokens::open(folder)?;
     let mut registry = Registry::default();
     let metrics = Arc::new(Metrics::new(&mut registry));
@@ -221,7 +222,7 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
         links: Links::default(),
         healed: HealedAt::default(),
     };
-    let ended = node.run(tokens, registry, nudged, stop).await;
+    let ended = node.run(folder, tokens, registry, nudged, stop).await;
     // Every handle of the exchange is dropped by now: it drains, checkpoints and ends.
     let drained = tokio::task::spawn_blocking(move || thread.join()).await;
     let drained = match drained {
@@ -231,41 +232,49 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
     drained.and(ended)
 }
 
-/// What was found at opening that an operator should know, a sentence each; none as a rule.
-pub fn findings(opening: &Opening) -> Vec<String> {
+/// What was found at opening that an operator should know.
+pub struct Finding {
+    /// What, a sentence.
+    pub found: String,
+    /// What to do about it.
+    pub mend: &'static str,
+}
+
+/// What was found at opening that an operator should know; nothing as a rule.
+pub fn findings(opening: &Opening) -> Vec<Finding> {
     let mut findings = Vec::new();
-    findings.extend(
-        opening
-            .torn
-            .map(|span| format!("a torn write at the end of the log was cut off and kept aside: {span}")),
-    );
-    findings.extend(
-        opening
-            .corrupt
-            .iter()
-            .map(|span| format!("a damaged stretch of the log was skipped: {span}")),
-    );
-    findings.extend(
-        opening
-            .missing
-            .iter()
-            .map(|segment| format!("segment {segment} of the log is missing")),
-    );
+    let mut add = |found: String, mend| findings.push(Finding { found, mend });
+    if let Some(span) = opening.torn {
+        let found = format!("a torn write at the end of the log was cut off and kept aside: {span}");
+        add(
+            found,
+            "nothing: it was never acknowledged, and peers heal what it held",
+        );
+    }
+    let lost = "look after the disk; peers heal records that are lost, once the node runs";
+    for span in &opening.corrupt {
+        add(format!("a damaged stretch of the log was skipped: {span}"), lost);
+    }
+    for segment in &opening.missing {
+        add(format!("segment {segment} of the log is missing"), lost);
+    }
     match &opening.rebuilt {
         // A new node has none, and who asked knows.
         None | Some(Rebuilt::Absent | Rebuilt::Asked) => {}
-        Some(why) => findings.push(format!("the index was made anew from the log: {why:?}")),
+        Some(why) => add(
+            format!("the index was made anew from the log: {why}"),
+            "nothing: it is whole again",
+        ),
     }
-    let counted = [
-        (opening.underived, "records could not be read again"),
-        (opening.orphans, "bodies lost their header"),
-    ];
-    findings.extend(
-        counted
-            .iter()
-            .filter(|(count, _)| *count > 0)
-            .map(|(count, what)| format!("{count} {what}")),
-    );
+    if opening.underived > 0 {
+        add(
+            format!("{} records could not be read again", opening.underived),
+            lost,
+        );
+    }
+    if opening.orphans > 0 {
+        add(format!("{} bodies lost their header", opening.orphans), lost);
+    }
     findings
 }
 
@@ -287,11 +296,13 @@ type Ended = (&'static str, Result<(), DaemonError>);
 impl Node {
     async fn run(
         self,
+        folder: &Path,
         tokens: Tokens,
         registry: Registry,
         nudged: mpsc::Receiver<Nudge>,
         stop: CancellationToken,
     ) -> Result<(), DaemonError> {
+        let mut reserved = self.reserve()?;
         let (mesh, meshes) = watch::channel(None);
         let reading = Reading::new(
             self.reader.clone(),
@@ -322,16 +333,23 @@ impl Node {
                 served.and_then(|served| served.map_err(DaemonError::from)),
             )
         });
-        tracing::info!(api = %address, "the node is up");
+        tracing::info!(
+            api = %address,
+            folder = %folder.display(),
+            mesh = %self.settings.mesh.listen.join(", "),
+            "the node is up"
+        );
         let mut standings = self.exchange.standings();
         let mut waiting = Some((nudged, mesh));
         let ended = loop {
-            if waiting.is_some()
-                && self.exchange.standing().charters.is_some()
+            if self.exchange.standing().charters.is_some()
                 && let Some((nudged, mesh)) = waiting.take()
-                && let Err(error) = self.join_mesh(&mut tasks, &registry, nudged, &mesh, (&outer, &inner))
             {
-                break Err(error);
+                drop(std::mem::take(&mut reserved));
+                let joined = self.join_mesh(&mut tasks, &registry, nudged, &mesh, (&outer, &inner));
+                if let Err(error) = joined {
+                    break Err(error);
+                }
             }
             tokio::select! {
                 () = stop.cancelled() => break Ok(()),
@@ -344,6 +362,21 @@ impl Node {
         outer.cancel();
         wait(&mut tasks, &inner).await;
         ended
+    }
+
+    /// Takes the mesh's ports: who joins a community must not learn afterwards that they are taken.
+    fn reserve(&self) -> Result<Vec<TcpListener>, DaemonError> {
+        let mesh = &self.settings.mesh;
+        if self.exchange.standing().charters.is_some() || mesh.profile == MeshProfile::Leaf {
+            return Ok(Vec::new());
+        }
+        let take = |address: &String| {
+            let taken = TcpListener::bind(mesh::socket_address(address)?);
+            let address = address.clone();
+            Some(taken.map_err(|source| MeshError::Listen { address, source }))
+        };
+        let taken: Result<_, _> = mesh.listen.iter().filter_map(take).collect();
+        Ok(taken?)
     }
 
     /// Starts the mesh and what lives on it.

@@ -3,7 +3,7 @@
 //! pulled. The other half answers peers who ask the same.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hanse_protocol::identity::{NodeId, RecordId};
@@ -65,25 +65,45 @@ impl Shunned {
     }
 }
 
-/// When holdings were last compared with each peer.
+/// How the last conversation with each peer ended, as an operator is told.
 #[derive(Clone, Default)]
-pub struct HealedAt(Arc<Mutex<HashMap<NodeId, Timestamp>>>);
+pub struct HealedAt(Arc<Mutex<Told>>);
+
+#[derive(Default)]
+struct Told {
+    /// When holdings were last compared without error.
+    healed: HashMap<NodeId, Timestamp>,
+    /// When the peer said that its charter does not list this node, and has not said otherwise since.
+    turned_away: HashMap<NodeId, Timestamp>,
+}
 
 impl HealedAt {
     /// When holdings were last compared with `peer`, without error.
     pub fn of(&self, peer: &NodeId) -> Option<Timestamp> {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get(peer)
-            .copied()
+        self.told().healed.get(peer).copied()
+    }
+
+    /// When a peer said last that this node is not listed, if any stands by that.
+    pub fn turned_away(&self) -> Option<Timestamp> {
+        self.told().turned_away.values().max().copied()
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn note(&self, peer: NodeId) {
-        self.0
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .insert(peer, clock::now());
+        let mut told = self.told();
+        told.healed.insert(peer, clock::now());
+        told.turned_away.remove(&peer);
+    }
+
+    fn note_turned_away(&self, peer: NodeId, away: bool) {
+        let mut told = self.told();
+        match away {
+            true => told.turned_away.insert(peer, clock::now()),
+            false => told.turned_away.remove(&peer),
+        };
     }
 }
 

@@ -25,6 +25,7 @@ use crate::store::entry::{BodyState, Entry, Position};
 use crate::store::{Reader, StoreError, StoredRecord, unless_damaged};
 
 mod community;
+mod warnings;
 
 /// Most bytes of log read for one page.
 const PAGE_BYTES: usize = 4 << 20;
@@ -428,6 +429,7 @@ impl Reading {
                 ahead: astray.ahead,
                 members: u64::try_from(astray.members).unwrap_or(u64::MAX),
             }),
+            warnings: self.warnings(),
         })
     }
 
@@ -539,12 +541,18 @@ impl Book {
             kind: header.kind,
             replaces: header.replaces,
             body_bytes: u64::from(header.body_length),
-            state: readable(self.stored.state),
+            state: match header.expires <= crate::clock::now() {
+                true if self.stored.state == BodyState::Readable => Readable::Gone,
+                _ => readable(self.stored.state),
+            },
             objects: objects_up_to.and_then(|ceiling| self.objects(ceiling)),
         }
     }
 
     fn objects(&self, ceiling: Tlp) -> Option<Vec<ObjectView>> {
+        if self.admitted.header().expires <= crate::clock::now() {
+            return None;
+        }
         let sound = self.opened.as_ref()?.sound().ok()?;
         let (unmarked, floor) = (sound.content.unmarked, sound.content.floor);
         let views = sound.objects.iter().filter_map(|object| {

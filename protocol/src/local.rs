@@ -107,6 +107,9 @@ pub struct PublishReply {
     pub records: Vec<Published>,
     /// What was not.
     pub refused: Vec<RefusedObject>,
+    /// What whoever published should know beside, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// `POST /v1/search` (role read): which objects hold this observable? In the body, so that no value
@@ -320,6 +323,9 @@ pub struct StatusReply {
     /// Nothing is published then.
     #[serde(default)]
     pub clock: Option<ClockStatus>,
+    /// What an operator should mend, a sentence each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// An author over its budget: [`StatusReply`].

@@ -111,7 +111,7 @@ pub enum StixError {
     #[error("`{0}` is no type")]
     Type(String),
     /// The id is not `type--UUID` with the object's own type (section 2.9).
-    #[error("`{id}` is no id of a `{kind}`")]
+    #[error("`{id}` is no id of an object of type `{kind}`")]
     Id {
         /// The object's type.
         kind: String,

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::io::{self, BufRead, BufReader, BufWriter, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand};
 use serde::Serialize;
@@ -56,13 +57,16 @@ pub(crate) enum Exit {
     Unreachable = 5,
 }
 
+/// How long a node is waited for that was started a moment ago.
+const PATIENCE: Duration = Duration::from_secs(3);
+
 const CODES: &str = "\
 Exit codes:
   0  done
   1  nothing matched
   2  usage: arguments, or a file they name, cannot be used
   3  partly: some objects were refused, the others are published
-  4  the node refused, or a check refused before the node was asked
+  4  the node refused, every object was refused, or what was checked does not hold
   5  the node cannot be reached
 
 Files:
@@ -71,7 +75,9 @@ Files:
   `hansed token add` makes others, with less power.
 
 With --json every command prints exactly one JSON document on standard output (`tail` one
-a line); errors and notes go to standard error. `hanse help COMMAND` shows the document's shape.";
+a line), or {\"error\":{\"type\",\"title\",\"status\",\"detail\",\"hint\"}}, with `status` if the node
+refused; errors and notes for people go to standard error. `hanse help COMMAND` shows the
+document's shape.";
 
 /// Share threat intelligence through a Hanse node.
 #[derive(Parser)]
@@ -133,11 +139,14 @@ struct Console<'a> {
     /// Whether progress may be drawn on standard error.
     draws: bool,
     json: bool,
+    /// Whether the one document is out already.
+    told: bool,
 }
 
 impl Console<'_> {
     /// Prints a JSON document: the only thing that reaches standard output.
     fn document(&mut self, document: &impl Serialize) -> Result<(), Failure> {
+        self.told = true;
         serde_json::to_writer(&mut self.out, document).map_err(|error| Failure::output(error.into()))?;
         self.out.write_all(b"\n").map_err(Failure::output)
     }
@@ -178,14 +187,19 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         asks: io::stdin().is_terminal() && io::stderr().is_terminal(),
         draws: io::stderr().is_terminal(),
         json: false,
+        told: false,
     };
     ExitCode::from(run_on(arguments, &mut console))
 }
 
 fn run_on(arguments: impl IntoIterator<Item = OsString>, console: &mut Console<'_>) -> u8 {
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let arguments = match Arguments::try_parse_from(&arguments) {
         Ok(arguments) => arguments,
-        Err(error) => return usage(&error, console),
+        Err(error) => {
+            console.json = arguments.iter().any(|argument| argument == "--json");
+            return usage(&error, console);
+        }
     };
     console.json = arguments.node.json;
     let done = execute(arguments, console);
@@ -201,6 +215,11 @@ fn usage(error: &clap::Error, console: &mut Console<'_>) -> u8 {
     let text = error.render();
     // Nothing is left to be done where even this cannot be written.
     let _ = if error.use_stderr() {
+        if console.json {
+            let failure = Failure::new(Exit::Usage, text.to_string().trim_end());
+            let _ = writeln!(console.out, "{}", serde_json::json!({"error": failure.problem()}));
+            let _ = console.out.flush();
+        }
         write!(console.err, "{text}")
     } else {
         write!(console.out, "{text}")
@@ -219,7 +238,7 @@ fn execute(arguments: Arguments, console: &mut Console<'_>) -> Result<Exit, Fail
         .token_file
         .as_deref()
         .ok_or_else(Failure::no_token)?;
-    let client = Client::from_files(&arguments.node.api, token)?;
+    let client = Client::from_files(&arguments.node.api, token)?.patient(PATIENCE);
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

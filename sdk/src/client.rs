@@ -3,13 +3,13 @@
 use std::fmt;
 use std::io::Read;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures::Stream;
 use hanse_protocol::identity::{Handle, RecordId};
 use hanse_protocol::local;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
-use reqwest::{Method, Response, Url};
+use reqwest::{Method, RequestBuilder, Response, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -32,6 +32,9 @@ const TOKEN_FILE: u64 = 1 << 10;
 /// How long a connection on this machine may take.
 const CONNECT: Duration = Duration::from_secs(5);
 
+/// How often a node that is not there yet is tried.
+const KNOCK: Duration = Duration::from_millis(100);
+
 /// How long an answer may take that only looks.
 const LOOK: Duration = Duration::from_secs(60);
 
@@ -46,6 +49,8 @@ const COME_BACK: Duration = Duration::from_secs(1);
 pub struct Client {
     http: reqwest::Client,
     api: Url,
+    /// How long a node that is not there yet is waited for.
+    patience: Duration,
 }
 
 impl fmt::Debug for Client {
@@ -80,7 +85,14 @@ impl Client {
         Ok(Self {
             http,
             api: address(api)?,
+            patience: Duration::ZERO,
         })
+    }
+
+    /// Waits so long for a node that takes no connection yet, as one that was started a moment ago.
+    #[must_use]
+    pub fn patient(self, patience: Duration) -> Self {
+        Self { patience, ..self }
     }
 
     /// As [`Client::new`], with the token in a file.
@@ -307,12 +319,11 @@ impl Client {
             url.query_pairs_mut().append_pair("after", &after.to_string());
         }
         let request = self.http.get(url).header(ACCEPT, "text/event-stream");
-        let response = tokio::time::timeout(LOOK, request.send())
+        let response = tokio::time::timeout(LOOK + self.patience, self.connected(request))
             .await
             .map_err(|_| SdkError::Silent {
                 api: self.api().to_owned(),
-            })?
-            .map_err(|error| self.transport(error))?;
+            })??;
         match response.status().is_success() {
             true => Ok(response),
             false => Err(self.refusal(response).await),
@@ -371,7 +382,7 @@ impl Client {
         if let Some(body) = body {
             request = request.header(CONTENT_TYPE, "application/json").body(body);
         }
-        let response = request.send().await.map_err(|error| self.transport(error))?;
+        let response = self.connected(request).await?;
         let status = response.status();
         if !status.is_success() {
             return Err(self.refusal(response).await);
@@ -382,6 +393,26 @@ impl Client {
             status: status.as_u16(),
             source: Some(source),
         })
+    }
+
+    /// Sends a request, again for as long as this client is patient and no connection comes about: nothing
+    /// was sent then.
+    async fn connected(&self, request: RequestBuilder) -> Result<Response, SdkError> {
+        let until = Instant::now() + self.patience;
+        loop {
+            // What cannot be sent twice is sent once.
+            let again = request.try_clone();
+            let sent = match again {
+                Some(request) => request.send().await,
+                None => return request.send().await.map_err(|error| self.transport(error)),
+            };
+            match sent.map_err(|error| self.transport(error)) {
+                Err(SdkError::Unreachable { .. }) if Instant::now() < until => {
+                    tokio::time::sleep(KNOCK).await;
+                }
+                answer => return answer,
+            }
+        }
     }
 
     async fn refusal(&self, response: Response) -> SdkError {

@@ -101,26 +101,30 @@ impl SdkError {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::Unreachable { .. } => {
-                Some("start the node with `hansed run`, or name its API with --api or HANSE_API")
+                Some("start the node with `hansed serve --dir DIR`, or name its API with --api or HANSE_API")
             }
             Self::Broken { .. } => {
                 Some("look at `hanse status`, and search before publishing the same again")
             }
             Self::TokenFile { .. } | Self::Token => Some(
-                "`hansed token add NAME` makes a token and prints the path of its file; pass that with --token-file",
+                "`hansed token add NAME --role read --dir DIR` makes a token and prints the path of its file; pass that \
+                 with --token-file",
             ),
             Self::Answer { .. } => Some("check that a Hanse node of this version listens at that address"),
             Self::Busy { .. } => Some("try again in a moment"),
             Self::TooLarge { .. } => Some("ask for less, such as with a lower limit"),
             Self::Problem(problem) => match problem.kind.rsplit(':').next().unwrap_or_default() {
                 "unauthenticated" => Some(
-                    "the token was revoked or belongs to another node; `hansed token add NAME` makes a new one",
+                    "the token was revoked or belongs to another node; \
+                     `hansed token add NAME --role read --dir DIR` makes a new one",
                 ),
-                "role" => Some("use a token with that role; `hansed token add NAME --role ROLE` makes one"),
+                "role" => Some(
+                    "use a token with that role; `hansed token add NAME --role ROLE --dir DIR` makes one",
+                ),
                 "host" => Some("name the API by a loopback address, or add the name to `api.hosts`"),
-                "no-community" => {
-                    Some("`hanse community create` founds one; `hanse request` and `hanse join` join one")
-                }
+                "no-community" => Some(
+                    "`hanse community create --name NAME` founds one; `hanse request` and `hanse join` join one",
+                ),
                 "fingerprint" => {
                     Some("have the fingerprint read to you again over the telephone, not by mail")
                 }

@@ -1,13 +1,13 @@
 //! Publishing any amount of input: in batches, two on their way at once so that the node always has
 //! one to write, with the answers in the order of the input and every refusal by its line.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
 use hanse_protocol::local::{PublishReply, PublishRequest, Published, RECORD_OBJECTS, REQUEST};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
 
@@ -37,11 +37,19 @@ const TRIES: u32 = 30;
 /// Longest wait between two tries.
 const WAIT: Duration = Duration::from_secs(10);
 
+/// Longest id that is repeated, bytes: a type of 250 characters and a UUID.
+const ID: usize = 288;
+
+/// Most sentences of the node that are passed on.
+const WARNINGS: usize = 4;
+
 /// A line of the input that was not published.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct RefusedLine {
     /// The line the object begins on, from 1.
     pub line: u64,
+    /// The object's id, if it has one that can be read.
+    pub id: Option<String>,
     /// Why.
     pub reason: String,
 }
@@ -82,6 +90,8 @@ pub struct Report {
     pub records: Vec<Published>,
     /// Lines that were refused, in order.
     pub refused: Vec<RefusedLine>,
+    /// What the node says beside, each sentence once.
+    pub warnings: Vec<String>,
     /// Why it ended early, if it did.
     pub ended: Option<PublishError>,
 }
@@ -114,8 +124,8 @@ pub async fn publish_all(
                 }
                 Some(Piece::Failed(error)) => report.ended = Some(error.into()),
             },
-            Some((lines, answer)) = under_way.next() => {
-                merge(&mut report, &mut so_far, &lines, answer);
+            Some((names, answer)) = under_way.next() => {
+                merge(&mut report, &mut so_far, &names, answer);
                 progress(so_far);
             }
         }
@@ -125,8 +135,8 @@ pub async fn publish_all(
     report
 }
 
-fn merge(report: &mut Report, so_far: &mut Progress, lines: &[u64], answer: Result<PublishReply, SdkError>) {
-    let first = lines.first().copied().unwrap_or_default();
+fn merge(report: &mut Report, so_far: &mut Progress, names: &Names, answer: Result<PublishReply, SdkError>) {
+    let first = names.lines.first().copied().unwrap_or_default();
     match answer {
         Ok(reply) => {
             for record in &reply.records {
@@ -134,11 +144,18 @@ fn merge(report: &mut Report, so_far: &mut Progress, lines: &[u64], answer: Resu
                 so_far.records += 1;
             }
             report.records.extend(reply.records);
+            for warning in reply.warnings {
+                // A sentence about one record of many batches is enough.
+                if report.warnings.len() < WARNINGS && !report.warnings.contains(&warning) {
+                    report.warnings.push(warning);
+                }
+            }
             for refused in reply.refused {
                 so_far.refused += 1;
-                let line = lines.get(refused.index).copied().unwrap_or(first);
+                let line = names.lines.get(refused.index).copied().unwrap_or(first);
                 report.refused.push(RefusedLine {
                     line,
+                    id: names.refused.get(&refused.index).cloned(),
                     reason: refused.reason,
                 });
             }
@@ -152,7 +169,7 @@ fn merge(report: &mut Report, so_far: &mut Progress, lines: &[u64], answer: Resu
 }
 
 /// Offers a batch until the node has time for it.
-async fn offer(client: &Client, batch: Batch, terms: &Terms) -> (Vec<u64>, Result<PublishReply, SdkError>) {
+async fn offer(client: &Client, batch: Batch, terms: &Terms) -> (Names, Result<PublishReply, SdkError>) {
     let request = PublishRequest {
         objects: batch.objects,
         to: terms.to.clone(),
@@ -166,9 +183,35 @@ async fn offer(client: &Client, batch: Batch, terms: &Terms) -> (Vec<u64>, Resul
                 tries += 1;
                 tokio::time::sleep(after.min(WAIT)).await;
             }
-            answer => return (batch.lines, answer),
+            answer => {
+                let refused = answer.iter().flat_map(|reply| &reply.refused);
+                let named = refused.filter_map(|refused| {
+                    let id = id_of(request.objects.get(refused.index)?)?;
+                    Some((refused.index, id))
+                });
+                let refused = named.collect();
+                let lines = batch.lines;
+                return (Names { lines, refused }, answer);
+            }
         }
     }
+}
+
+/// What the objects of a batch are called when it is told what became of them.
+struct Names {
+    lines: Vec<u64>,
+    /// Ids of those that were refused, by their places.
+    refused: HashMap<usize, String>,
+}
+
+/// The id of an object, if it has one that is no longer than ids are.
+fn id_of(object: &RawValue) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Named {
+        id: String,
+    }
+    let named: Named = serde_json::from_str(object.get()).ok()?;
+    (named.id.len() <= ID).then_some(named.id)
 }
 
 /// Objects that are sent together.
@@ -222,7 +265,8 @@ impl Iterator for Batches {
             match self.source.next() {
                 Some(Ok(Item::Object(object))) => self.take(object.line, object.raw),
                 Some(Ok(Item::Bad { line, reason })) => {
-                    self.ready.push_back(Piece::Bad(RefusedLine { line, reason }));
+                    let id = None;
+                    self.ready.push_back(Piece::Bad(RefusedLine { line, id, reason }));
                 }
                 Some(Err(error)) => {
                     self.ended = true;

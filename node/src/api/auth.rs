@@ -12,13 +12,16 @@ use axum::http::{HeaderMap, HeaderName};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use hanse_protocol::local::Role;
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::problem::{Failure, name};
 use super::{Shared, State as Held, witness};
 use crate::exchange::Actor;
 use crate::tokens::{Token, Tokens};
+
+/// Answered, by being dropped, once the book of tokens has been looked at.
+pub(super) type Miss = oneshot::Sender<()>;
 
 /// What a request's Authorization header turned out to be.
 #[derive(Clone, Debug)]
@@ -37,10 +40,7 @@ pub(super) async fn presented<B: Send + Sync + 'static>(
     let presented = match bearer(request.headers()) {
         Ok(None) => Presented::Nothing,
         Err(()) => Presented::Unknown,
-        Ok(Some(bearer)) => {
-            let token = shared.tokens.borrow().check(bearer);
-            token.map_or(Presented::Unknown, |token| Presented::Known(Arc::new(token)))
-        }
+        Ok(Some(bearer)) => known(&shared, bearer).await,
     };
     request.extensions_mut().insert(presented.clone());
     let place = witness::place(&request);
@@ -51,6 +51,20 @@ pub(super) async fn presented<B: Send + Sync + 'static>(
         drop(shared.uses.try_send((used, place)));
     }
     response
+}
+
+/// The token, if it is known now: one that was made a moment ago is found by looking once more.
+async fn known<B>(shared: &Shared<B>, bearer: &str) -> Presented {
+    let find = || shared.tokens.borrow().check(bearer).map(Arc::new);
+    if let Some(token) = find() {
+        return Presented::Known(token);
+    }
+    let (looked, answer) = oneshot::channel();
+    // Where others had it looked at already, this one is not worth a wait.
+    if shared.misses.try_send(looked).is_ok() {
+        drop(answer.await);
+    }
+    find().map_or(Presented::Unknown, Presented::Known)
 }
 
 /// The token in a request's headers: at most one, after the word Bearer in any case (RFC 6750).
@@ -186,17 +200,23 @@ fn same_origin(origin: &str, host: &str) -> bool {
     named.is_some_and(|named| named.eq_ignore_ascii_case(host))
 }
 
-/// Follows the book of tokens: the newest one that could be read, or one that knows nobody.
+/// Follows the book of tokens: the newest one that could be read, or one that knows nobody. It is
+/// looked at every so often, and whenever a token is `missed`.
 pub(super) fn follow(
     mut tokens: Tokens,
     every: Duration,
+    mut missed: mpsc::Receiver<Miss>,
     stop: CancellationToken,
 ) -> watch::Receiver<Arc<Tokens>> {
     let (newest, receiver) = watch::channel(Arc::new(tokens.clone()));
     let following = async move {
         let mut said = None;
         loop {
-            tokio::time::sleep(every).await;
+            let mut missing = None;
+            tokio::select! {
+                () = tokio::time::sleep(every) => {}
+                Some(miss) = missed.recv() => missing = Some(miss),
+            }
             let looked = tokio::task::spawn_blocking(move || {
                 let looked = tokens.reload_if_changed();
                 (tokens, looked)
@@ -206,7 +226,10 @@ pub(super) fn follow(
             };
             tokens = looked_at;
             match looked {
-                Ok(false) => continue,
+                Ok(false) => {
+                    drop(missing);
+                    continue;
+                }
                 Ok(true) => said = None,
                 Err(error) => {
                     let message = error.to_string();
@@ -217,6 +240,8 @@ pub(super) fn follow(
                 }
             }
             newest.send_replace(Arc::new(tokens.clone()));
+            // Whoever missed it looks again now.
+            drop(missing);
         }
     };
     tokio::spawn(async move { stop.run_until_cancelled(following).await });

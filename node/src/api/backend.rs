@@ -52,6 +52,7 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
     fn audit(&self, from: u64, limit: usize) -> Result<local::AuditPage, ReadingError>;
     fn audit_heads(&self) -> Result<local::HeardAudits, ReadingError>;
     fn positions(&self) -> watch::Receiver<Position>;
+    fn shown_out(&self) -> Option<String>;
     fn status(&self) -> impl Future<Output = Result<local::StatusReply, ReadingError>> + Send;
 }
 
@@ -163,6 +164,10 @@ impl Backend for Node {
 
     fn positions(&self) -> watch::Receiver<Position> {
         self.exchange.positions()
+    }
+
+    fn shown_out(&self) -> Option<String> {
+        self.reading.shown_out()
     }
 
     fn status(&self) -> impl Future<Output = Result<local::StatusReply, ReadingError>> + Send {

@@ -5,6 +5,7 @@ use axum::extract::rejection::{PathRejection, QueryRejection};
 use axum::extract::{Path, Query, State};
 use hanse_protocol::identity::RecordId;
 use hanse_protocol::local;
+use hanse_protocol::tlp::Tlp;
 use serde::Deserialize;
 
 use super::State as Held;
@@ -12,6 +13,10 @@ use super::auth::{Publisher, Reader};
 use super::backend::Backend;
 use super::body::{Json, read};
 use super::problem::Failure;
+use crate::reading::ReadingError;
+
+/// Records of a request that are opened to see whether its token may read them.
+const LOOKED_AT: usize = 16;
 
 /// `POST /v1/records`.
 pub(super) async fn publish<B: Backend>(
@@ -30,7 +35,38 @@ pub(super) async fn publish<B: Backend>(
         );
         return Err(Failure::invalid(&reason));
     }
-    Ok(Answer(shared.backend.publish(caller.actor(), request).await?))
+    let mut reply = shared.backend.publish(caller.actor(), request).await?;
+    reply.warnings.extend(shared.backend.shown_out());
+    let ceiling = caller.ceiling();
+    let doubtful = doubtful(&reply.records, ceiling);
+    if !doubtful.is_empty() {
+        let looked = read(&shared, move |backend| Ok(hidden(backend, &doubtful, ceiling))).await;
+        // It is on disk: what cannot be told beside is no reason to say otherwise.
+        reply.warnings.extend(looked.ok().flatten());
+    }
+    Ok(Answer(reply))
+}
+
+/// The records of which all may lie above a ceiling: what is open is GREEN at most, what is sealed may
+/// be RED.
+fn doubtful(records: &[local::Published], ceiling: Tlp) -> Vec<RecordId> {
+    let sealed = |record: &local::Published| matches!(record.readers, local::Readers::Members(_));
+    records
+        .iter()
+        .filter(|record| ceiling < Tlp::Green || (ceiling < Tlp::Red && sealed(record)))
+        .take(LOOKED_AT)
+        .map(|record| record.id)
+        .collect()
+}
+
+/// What is said of records that the token which published them is not shown again.
+fn hidden<B: Backend>(backend: &B, records: &[RecordId], ceiling: Tlp) -> Option<String> {
+    let unseen = |id: &&RecordId| matches!(backend.record(id, ceiling), Err(ReadingError::NotFound));
+    let id = records.iter().find(unseen)?;
+    Some(format!(
+        "this token's ceiling is {ceiling}, so it is not shown record {id} again, nor what else is stricter: \
+         `hansed token add red --role read --ceiling red` makes a token that is"
+    ))
 }
 
 /// The query of `GET /v1/records`.

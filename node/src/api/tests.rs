@@ -177,6 +177,10 @@ impl Backend for Fake {
         Ok(local::HeardAudits::default())
     }
 
+    fn shown_out(&self) -> Option<String> {
+        None
+    }
+
     fn positions(&self) -> watch::Receiver<Position> {
         watch::channel(Position(0)).1
     }

@@ -144,6 +144,8 @@ pub(super) fn start<B: Backend>(
                 tracing::warn!(error, "the audit log does not yet know of changed tokens");
             }
             tokio::select! {
+                // A token is known to be made before it is told of that it was used.
+                biased;
                 changed = tokens.changed() => if changed.is_err() { return },
                 used = uses.recv() => match used {
                     None => return,

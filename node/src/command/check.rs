@@ -6,8 +6,12 @@ use std::process::ExitCode;
 
 use hanse_protocol::charter::SignedCharter;
 use hanse_protocol::timestamp::Timestamp;
+use serde::Serialize;
 
 use super::{Failure, say};
+use crate::daemon::DaemonError;
+use crate::keystore::KeystoreError;
+use crate::member::MemberError;
 use crate::settings::Settings;
 use crate::store::{self, Seen};
 use crate::tokens::Tokens;
@@ -17,27 +21,56 @@ use crate::{clock, daemon};
 const PLAUSIBLE: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 
 /// Collects what was found.
-#[derive(Default)]
+#[derive(Default, Serialize)]
 struct Report {
+    checks: Vec<Checked>,
     wrong: usize,
+    /// Whether it is told when all is known, as a document.
+    #[serde(skip)]
+    json: bool,
+}
+
+/// One thing that was looked at.
+#[derive(Serialize)]
+struct Checked {
+    what: &'static str,
+    ok: bool,
+    found: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    mend: Option<String>,
 }
 
 impl Report {
-    fn good(&self, what: &str, found: &str) {
-        say(&format!("ok     {what:<10} {found}\n"));
+    fn good(&mut self, what: &'static str, found: &str) {
+        self.add(what, found, None);
     }
 
-    fn wrong(&mut self, what: &str, found: &str, mend: &str) {
+    fn wrong(&mut self, what: &'static str, found: &str, mend: &str) {
         self.wrong += 1;
-        say(&format!(
-            "WRONG  {what:<10} {found}\n       {:<10} do: {mend}\n",
-            ""
-        ));
+        self.add(what, found, Some(mend.to_owned()));
+    }
+
+    fn add(&mut self, what: &'static str, found: &str, mend: Option<String>) {
+        if !self.json {
+            say(&match &mend {
+                None => format!("ok     {what:<10} {found}\n"),
+                Some(mend) => format!("WRONG  {what:<10} {found}\n       {:<10} do: {mend}\n", ""),
+            });
+        }
+        self.checks.push(Checked {
+            what,
+            ok: mend.is_none(),
+            found: found.to_owned(),
+            mend,
+        });
     }
 }
 
-pub(super) fn run(dir: &Path) -> Result<ExitCode, Failure> {
-    let mut report = Report::default();
+pub(super) fn run(dir: &Path, json: bool) -> Result<ExitCode, Failure> {
+    let mut report = Report {
+        json,
+        ..Report::default()
+    };
     clock_is_set(&mut report);
     match Settings::load(dir) {
         Err(error) => {
@@ -59,6 +92,7 @@ pub(super) fn run(dir: &Path) -> Result<ExitCode, Failure> {
         }
     }
     say(&match report.wrong {
+        _ if json => serde_json::to_string(&report)? + "\n",
         0 => "nothing wrong\n".to_owned(),
         wrong => format!("{wrong} wrong\n"),
     });
@@ -96,7 +130,7 @@ fn tokens(dir: &Path, report: &mut Report) {
 fn keys_and_store(dir: &Path, settings: &Settings, running: bool, report: &mut Report) {
     let (keystore, _) = match daemon::open_member(dir, settings) {
         Ok(opened) => opened,
-        Err(error) => return report.wrong("keys", &chain(&error), "restore keys/ from your backup"),
+        Err(error) => return report.wrong("keys", &chain(&error), &mended(&error)),
     };
     report.good("keys", "readable, private to you");
     let folder = daemon::store_folder(dir);
@@ -182,6 +216,26 @@ fn told(seen: &Seen, running: bool, report: &mut Report) {
     }
 }
 
+/// What to do about keys that do not open: what is wrong decides, and a backup is the last resort.
+fn mended(error: &DaemonError) -> String {
+    let keystore = match error {
+        DaemonError::Keystore(error) | DaemonError::Member(MemberError::Keystore(error)) => error,
+        _ => return "see the cause; keys/ can be restored from your backup".to_owned(),
+    };
+    match keystore {
+        KeystoreError::Permissions(path) => format!("chmod 600 {}", path.display()),
+        KeystoreError::Missing(_)
+        | KeystoreError::Malformed(_)
+        | KeystoreError::Unauthentic(_)
+        | KeystoreError::Damaged(_) => "restore keys/ from your backup".to_owned(),
+        KeystoreError::Newer { .. } => "run the version of hansed that wrote it, or a later one".to_owned(),
+        KeystoreError::Kind { .. } | KeystoreError::WrongSecret { .. } => {
+            "mend the section `keys` of hansed.toml, or what it names".to_owned()
+        }
+        _ => "see the cause".to_owned(),
+    }
+}
+
 fn ports(settings: &Settings, running: bool, report: &mut Report) {
     // Of a node that runs they are taken by itself, and what else it says of them is in its messages.
     let own = |error: &std::io::Error| running && error.kind() == std::io::ErrorKind::AddrInUse;
@@ -212,7 +266,8 @@ fn ports(settings: &Settings, running: bool, report: &mut Report) {
     if settings.mesh.dialable().is_empty() {
         report.good(
             "mesh",
-            "this node only dials out: set mesh.external if others should dial it",
+            "this node only dials out: set mesh.external if others should dial it, which one node of a \
+             community at least must be",
         );
     }
 }

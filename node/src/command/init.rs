@@ -44,8 +44,18 @@ pub enum InitError {
 /// # Errors
 /// [`InitError`].
 pub fn init(dir: &Path, profile: &Profile) -> Result<(), InitError> {
+    let fresh = !dir.exists();
     let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(dir);
     made.map_err(|source| InitError::Folder(dir.to_owned(), source))?;
+    fill(dir, profile).inspect_err(|_| {
+        // Only an empty folder goes away: what stands in one is not touched.
+        if fresh {
+            drop(std::fs::remove_dir(dir));
+        }
+    })
+}
+
+fn fill(dir: &Path, profile: &Profile) -> Result<(), InitError> {
     let written = Settings::write_new(dir, profile)?;
     let keystore = keys(dir).inspect_err(|_| {
         // Without keys it is no node yet, and `init` must be free to try again.
@@ -65,9 +75,15 @@ fn keys(dir: &Path) -> Result<Keystore, InitError> {
 
 pub(super) fn run(dir: &Path, arguments: InitArgs) -> Result<ExitCode, Failure> {
     let profile = Profile::from(arguments);
-    init(dir, &profile).map_err(|error| Failure {
-        error: Box::new(error),
-        hint: Some("`init` never overwrites; choose an empty folder"),
+    init(dir, &profile).map_err(|error| {
+        let exists = matches!(
+            error,
+            InitError::Settings(SettingsError::Exists(_)) | InitError::Keystore(KeystoreError::Exists(_))
+        );
+        Failure {
+            error: Box::new(error),
+            hint: exists.then_some("`init` never overwrites; choose an empty folder"),
+        }
     })?;
     let dir = dir.display();
     say(&format!(
@@ -75,9 +91,10 @@ pub(super) fn run(dir: &Path, arguments: InitArgs) -> Result<ExitCode, Failure> 
          \n\
          settings     {dir}/hansed.toml   (every default explained; set mesh.external to where others dial you)\n\
          keys         {dir}/keys          (back up keys/master.key apart from the rest)\n\
-         admin token  {dir}/tokens/admin.token\n\
+         admin token  {dir}/tokens/admin.token   (its ceiling is AMBER+STRICT: it is not shown RED)\n\
          \n\
-         next:  hansed serve --dir {dir}\n",
+         next:  hansed serve --dir {dir}\n\
+         RED:   hansed token add red --role read --ceiling red --dir {dir}\n",
         handle = profile.handle,
     ));
     Ok(ExitCode::SUCCESS)

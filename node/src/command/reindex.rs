@@ -40,7 +40,7 @@ pub(super) fn run(dir: &Path) -> Result<ExitCode, Failure> {
         opening.replayed, stats.records
     ));
     for finding in daemon::findings(&opening) {
-        say(&format!("found: {finding}\n"));
+        say(&format!("found: {}\n", finding.found));
     }
     Ok(ExitCode::SUCCESS)
 }

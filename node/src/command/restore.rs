@@ -137,7 +137,7 @@ fn settle(dir: &Path, how: Restored) -> Result<(), Failure> {
     let rotten = Store::verify(&folder, keystore.master(), &daemon::store_settings(&settings))?;
     let opened = daemon::open_store(dir, &settings, &keystore, &member)?;
     for finding in daemon::findings(&opened.opening) {
-        say(&format!("found: {finding}\n"));
+        say(&format!("found: {}\n", finding.found));
     }
     if !rotten.is_empty() {
         say(&format!(

@@ -105,6 +105,7 @@ impl Worker {
                     .map(|record| record.published(positions))
                     .collect(),
                 refused,
+                warnings: Vec::new(),
             }),
             Err(error) => drop(reply.send(Err(error))),
         }

@@ -149,7 +149,10 @@ impl Healer {
             return Ok(());
         };
         let head = CharterQuestion::Head(charters.head());
-        match self.call(peer, &head).await? {
+        let answer = self.call(peer, &head).await?;
+        let away = answer == CharterAnswer::Unlisted;
+        self.healed_at.note_turned_away(peer, away);
+        match answer {
             CharterAnswer::Same => Ok(()),
             CharterAnswer::Newer(newer) => match self.exchange.charters(newer).await? {
                 CharterFate::Refused(_) => Err(AskError::Protocol),
@@ -162,6 +165,8 @@ impl Healer {
             CharterAnswer::Unlisted => {
                 let offer = CharterQuestion::Offer(charters.encode());
                 self.call(peer, &offer).await?;
+                // It did not close: it has let this node in.
+                self.healed_at.note_turned_away(peer, false);
                 Err(AskError::Redial)
             }
             CharterAnswer::Adopted | CharterAnswer::NotAdopted => Err(AskError::Protocol),

@@ -18,6 +18,9 @@ use crate::keystore::is_credential;
 /// Most host names, listen addresses or external addresses.
 const LIST: usize = 32;
 
+/// How severe a message is at least.
+const LEVELS: [&str; 6] = ["error", "warn", "info", "debug", "trace", "off"];
+
 /// The settings as they are written, before what their values mean is checked.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -97,10 +100,7 @@ impl Written {
             store: self.store.check()?,
             keys: self.keys.check()?,
             healing: self.healing.check()?,
-            log: Log {
-                format: self.log.format,
-                level: self.log.level,
-            },
+            log: self.log.check()?,
         })
     }
 }
@@ -225,6 +225,30 @@ impl WrittenHealing {
             ));
         }
         Ok(Healing { every })
+    }
+}
+
+impl WrittenLog {
+    /// A word that is no level would be taken for a target, and silence all others.
+    fn check(self) -> Result<Log, SettingsError> {
+        let is_level = |word: &str| LEVELS.iter().any(|level| level.eq_ignore_ascii_case(word.trim()));
+        let holds = |directive: &str| match directive.rsplit_once('=') {
+            Some((target, level)) => !target.trim().is_empty() && is_level(level),
+            None => is_level(directive),
+        };
+        match self.level.split(',').find(|directive| !holds(directive)) {
+            None => Ok(Log {
+                format: self.format,
+                level: self.level,
+            }),
+            Some(directive) => Err(refused(
+                "log.level",
+                format!(
+                    "`{directive}` is no level: {} are, and `target=level`",
+                    LEVELS.join(", ")
+                ),
+            )),
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! Opening a store: brings the index to where the log is, or makes it anew from the log when it
 //! cannot be trusted.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -58,6 +59,21 @@ pub enum Rebuilt {
     Recast,
     /// The operator asked.
     Asked,
+}
+
+impl fmt::Display for Rebuilt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Absent => f.write_str("there was none"),
+            Self::Unopenable(why) => write!(f, "its engine did not open it ({why})"),
+            Self::Failed(why) => write!(f, "its engine failed ({why})"),
+            Self::Foreign => f.write_str("it belonged to another store or had another layout"),
+            Self::Ahead => f.write_str("it told of entries that the log no longer has"),
+            Self::Corrupt => f.write_str("it did not know of damage in the log"),
+            Self::Recast => f.write_str("a segment of the log is not the one it told of"),
+            Self::Asked => f.write_str("the operator asked"),
+        }
+    }
 }
 
 /// Everything that opening needs.

@@ -25,7 +25,7 @@ const REQUEST: usize = 8 << 10;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum JoinError {
     /// The file does not hold what its kind of file holds.
-    #[error("not a {0} file")]
+    #[error("this is no {0} file")]
     Malformed(&'static str),
     /// It is larger than such a file may be.
     #[error("the file is too large")]

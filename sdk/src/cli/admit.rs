@@ -8,7 +8,7 @@ use hanse_protocol::local::{AdmitRequest, Change};
 
 use super::failure::Failure;
 use super::text::{facts, shown};
-use super::{Console, Exit, confirm, files, propose};
+use super::{Console, Exit, confirm, files, propose, status};
 use crate::client::Client;
 
 /// Admit the organisation that wrote a request
@@ -46,6 +46,7 @@ impl Admit {
         console.note(told(&request).trim_end())?;
         let other = format!("`{}`", request.profile.handle);
         let fingerprint = confirm::fingerprint(console, &own, self.fingerprint.as_deref(), &other)?;
+        let before = client.status().await.ok().and_then(|status| status.community);
         let admission = AdmitRequest { file, fingerprint };
         let admission = match client.admit(&admission).await {
             Err(error) if error.problem_name() == Some("endorsements") => {
@@ -60,12 +61,22 @@ impl Admit {
         }
         if console.json {
             console.document(&admission)?;
+            status::warn(client, console).await?;
             return Ok(Exit::Done);
         }
+        // No new charter was made for it: it is the invite of a member once more.
+        let again = before.is_some_and(|before| before.charter == admission.charter);
+        let done = match again {
+            true => "listed",
+            false => "admitted",
+        };
         let told = format!(
-            "admitted     {} with charter {}\nfingerprint  {}\n\n\
+            "{done:<13}{} {} charter {}\nfingerprint  {}\n\n\
              Give the invite to them, and read this fingerprint to them when they join.\n",
-            admission.member, admission.charter, admission.fingerprint
+            admission.member,
+            if again { "already, in" } else { "with" },
+            admission.charter,
+            admission.fingerprint
         );
         match &self.out {
             Some(path) => console.say(&format!("invite       {}\n{told}", path.display()))?,
@@ -74,6 +85,7 @@ impl Admit {
                 console.note(told.trim_end())?;
             }
         }
+        status::warn(client, console).await?;
         Ok(Exit::Done)
     }
 }

@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use super::failure::Failure;
 use super::files::Reserved;
-use super::{Console, Exit};
+use super::{Console, Exit, status};
 use crate::client::Client;
 
 /// Found a community, with this organisation as its first steward
@@ -82,8 +82,10 @@ impl Create {
         }
         console.note(
             "Take the recovery key offline now, to a medium in a safe, and remove the file here.\n\
-             warning: with fewer than three stewards a single key decides who belongs to the community",
+             warning: with fewer than three stewards a single key decides who belongs to the community; \
+             `hanse community stewards set` names more",
         )?;
+        status::warn(client, console).await?;
         Ok(Exit::Done)
     }
 }

@@ -7,14 +7,15 @@ use hanse_protocol::identity::Handle;
 use hanse_protocol::local::Change;
 
 use super::failure::Failure;
-use super::text::shown;
+use super::text::{counted, shown};
 use super::{Console, Exit, confirm, propose};
 use crate::client::Client;
 
 /// Expel a member
 ///
 /// Every node ends its connections to that member and accepts nothing more of it. What it published
-/// before stays, and what it has read it has read. Where several stewards must sign, a proposal comes
+/// before stays, and what it has read it has read. This is for ever: neither the handle nor the keys are
+/// ever admitted again, only a new node under another handle. Where several stewards must sign, a proposal comes
 /// out, to pass on.
 ///
 /// With --json: {"community","name","charter","members"} where `members` counts those that remain.
@@ -36,7 +37,7 @@ impl Expel {
     pub(super) async fn run(self, client: &Client, console: &mut Console<'_>) -> Result<Exit, Failure> {
         if !self.yes {
             let question = format!(
-                "Expel `{}` from the community? Other nodes follow at once.",
+                "Expel `{}` from the community for ever? Other nodes follow at once; the handle is never admitted again.",
                 self.handle
             );
             confirm::word(console, &question, self.handle.as_str())?;
@@ -53,11 +54,11 @@ impl Expel {
             console.document(&reply)?;
         } else {
             console.say(&format!(
-                "expelled {} from {}: charter {}, {} members remain\n",
+                "expelled {} from {}: charter {}, {} left\n",
                 self.handle,
                 shown(&reply.name),
                 reply.charter,
-                reply.members
+                counted(reply.members, "member")
             ))?;
         }
         Ok(Exit::Done)

@@ -3,6 +3,8 @@
 use std::error::Error;
 use std::io;
 
+use hanse_protocol::local::Problem;
+
 use super::{Console, Exit};
 use crate::error::SdkError;
 use crate::publish::PublishError;
@@ -14,6 +16,8 @@ pub(super) struct Failure {
     exit: Exit,
     message: String,
     hint: Option<String>,
+    /// What the node said, if it was the node.
+    problem: Option<Box<Problem>>,
 }
 
 impl Failure {
@@ -23,7 +27,35 @@ impl Failure {
             exit,
             message,
             hint: None,
+            problem: None,
         }
+    }
+
+    /// The problem that the node told, or one that is told like it.
+    pub(super) fn problem(&self) -> serde_json::Value {
+        let (name, title) = match self.exit {
+            Exit::Done => ("done", "done"),
+            Exit::Nothing => ("nothing", "nothing matched"),
+            Exit::Usage => ("usage", "the arguments cannot be used"),
+            Exit::Partly => ("partly", "some objects were refused"),
+            Exit::Refused => ("refused", "refused before the node was asked"),
+            Exit::Unreachable => ("unreachable", "the node cannot be reached"),
+        };
+        let mut problem = match &self.problem {
+            Some(problem) => serde_json::json!(problem),
+            None => serde_json::json!({
+                "type": format!("urn:hanse:command:{name}"), "title": title, "detail": self.message,
+            }),
+        };
+        if let (Some(hint), Some(problem)) = (&self.hint, problem.as_object_mut()) {
+            problem.insert("hint".to_owned(), hint.as_str().into());
+        }
+        problem
+    }
+
+    pub(super) fn usage(mut self) -> Self {
+        self.exit = Exit::Usage;
+        self
     }
 
     pub(super) fn hint(mut self, hint: impl Into<String>) -> Self {
@@ -33,8 +65,8 @@ impl Failure {
 
     pub(super) fn no_token() -> Self {
         Self::new(Exit::Usage, "no token was given").hint(
-            "pass --token-file FILE or set HANSE_TOKEN_FILE: `hansed token add NAME` makes a token and prints its \
-             file's path, and `hansed init` made tokens/admin.token in the node's folder",
+            "pass --token-file FILE or set HANSE_TOKEN_FILE: `hansed init` made tokens/admin.token in the node's \
+             folder, and `hansed token add NAME --role read --dir DIR` makes a token and prints its file's path",
         )
     }
 
@@ -59,6 +91,11 @@ impl Failure {
     /// Tells it on standard error and returns the exit code.
     pub(super) fn tell(&self, console: &mut Console<'_>) -> u8 {
         let hint = self.hint.as_ref().map(|hint| format!("hint: {hint}\n"));
+        if console.json && !console.told && !self.message.is_empty() {
+            // As below.
+            let _ = writeln!(console.out, "{}", serde_json::json!({"error": self.problem()}));
+            let _ = console.out.flush();
+        }
         if !self.message.is_empty() {
             // Nothing is left to be done where even this cannot be written.
             let _ = write!(
@@ -103,7 +140,10 @@ fn exit_of(error: &SdkError) -> Exit {
 
 impl From<SdkError> for Failure {
     fn from(error: SdkError) -> Self {
-        let failure = Self::new(exit_of(&error), chain(&error));
+        let mut failure = Self::new(exit_of(&error), chain(&error));
+        if let SdkError::Problem(problem) | SdkError::Busy { problem, .. } = &error {
+            failure.problem = Some(Box::new(problem.clone()));
+        }
         match error.hint() {
             Some(hint) => failure.hint(hint),
             None => failure,

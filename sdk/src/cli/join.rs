@@ -7,8 +7,8 @@ use hanse_protocol::charter::join::{Invite, invite_fingerprint};
 use hanse_protocol::local::JoinRequest;
 
 use super::failure::Failure;
-use super::text::{facts, shown};
-use super::{Console, Exit, confirm, files};
+use super::text::{counted, facts, shown};
+use super::{Console, Exit, confirm, files, status};
 use crate::client::Client;
 
 /// Join the community of an invite
@@ -56,10 +56,12 @@ impl Join {
         } else {
             let name = shown(&reply.name);
             console.say(&format!(
-                "joined {name}: charter {}, {} members\n",
-                reply.charter, reply.members
+                "joined {name}: charter {}, {}\n",
+                reply.charter,
+                counted(reply.members, "member")
             ))?;
         }
+        status::warn(client, console).await?;
         Ok(Exit::Done)
     }
 }

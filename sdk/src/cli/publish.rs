@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Args;
-use hanse_protocol::identity::Handle;
+use hanse_protocol::identity::{Handle, HandleError};
 use hanse_protocol::local::{Published, Readers, span};
 use hanse_protocol::timestamp::Timestamp;
 use hanse_protocol::tlp::Tlp;
@@ -17,7 +17,7 @@ use super::text::{counted, shown, table};
 use super::{Console, Exit};
 use crate::client::Client;
 use crate::draft::Terms;
-use crate::publish::{Progress, Report, publish_all};
+use crate::publish::{Progress, PublishError, Report, publish_all};
 use crate::source::Source;
 
 /// Most records and refusals that text for people lists.
@@ -29,11 +29,13 @@ const LISTED: usize = 20;
 /// gzipped. Objects travel byte for byte. It returns once the records are on the node's disk.
 ///
 /// A marking of an object always holds. --tlp marks objects that bear none and is the least
-/// marking of the others. What is AMBER or stricter is sealed to its readers; RED needs --to.
+/// marking of the others. What is AMBER or stricter is sealed to its readers; RED needs --to. A token
+/// is not shown what is stricter than its ceiling, also what it published: that of `hansed init` has
+/// AMBER+STRICT, and `hansed token add red --role read --ceiling red` makes one that sees RED.
 ///
-/// With --json: {"records":[{"id","position","objects","readers"}],"refused":[{"file","line","reason"}]}
-/// where `objects` is a count and `readers` is "all" or a list of handles; also when it ends early.
-/// The exit code is 3 if any object was refused.
+/// With --json: {"records":[{"id","position","objects","readers"}],"refused":[{"file","line","id",
+/// "reason"}]} where `objects` is a count and `readers` is "all" or a list of handles; also when it ends
+/// early, then with "error" beside. The exit code is 3 if some objects were refused, 4 if all were.
 #[derive(Args)]
 #[command(after_long_help = "Examples:
   hanse publish incident.json
@@ -45,12 +47,13 @@ pub(super) struct Publish {
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Readers, comma-separated handles; everybody whom the markings allow if it is left out
-    #[arg(long, value_delimiter = ',', value_name = "HANDLES")]
+    #[arg(long, value_delimiter = ',', value_name = "HANDLES", value_parser = handle)]
     to: Option<Vec<Handle>>,
     /// Marking of unmarked objects and least marking of all: clear, green, amber, amber+strict, red
     #[arg(long)]
     tlp: Option<Tlp>,
-    /// When every node forgets it: a span such as 7d, or an instant such as 2027-01-31T00:00:00Z
+    /// When it stops being shown anywhere, and soon after is forgotten: a span such as 7d, or an instant
+    /// such as 2027-01-31T00:00:00Z
     #[arg(long, value_parser = Expiry::read, value_name = "WHEN")]
     expires: Option<Expiry>,
 }
@@ -88,13 +91,24 @@ impl Expiry {
 struct Document {
     records: Vec<Published>,
     refused: Vec<Refused>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<serde_json::Value>,
+    #[serde(skip)]
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
 struct Refused {
     file: String,
     line: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    id: Option<String>,
     reason: String,
+}
+
+/// A handle, perhaps with space around it: lists are written with commas and spaces.
+fn handle(text: &str) -> Result<Handle, HandleError> {
+    text.trim().parse()
 }
 
 impl Publish {
@@ -116,11 +130,16 @@ impl Publish {
         }
         let empty = document.records.is_empty() && document.refused.is_empty();
         if failure.is_none() || !empty {
+            document.error = failure.as_ref().map(Failure::problem);
             tell(console, &document)?;
+        }
+        for warning in &document.warnings {
+            console.note(&format!("warning: {}", shown(warning)))?;
         }
         match failure {
             Some(failure) => Err(failure),
             None if document.refused.is_empty() => Ok(Exit::Done),
+            None if document.records.is_empty() => Ok(Exit::Refused),
             None => Ok(Exit::Partly),
         }
     }
@@ -149,20 +168,32 @@ async fn publish_file(
     let Report {
         records,
         refused,
+        warnings,
         ended,
     } = publish_all(client, source, terms, progress).await;
     if let Some(bar) = bar {
         bar.finish_and_clear();
     }
     document.records.extend(records);
+    for warning in warnings {
+        if !document.warnings.contains(&warning) {
+            document.warnings.push(warning);
+        }
+    }
     document
         .refused
         .extend(refused.into_iter().map(|refused| Refused {
             file: file.clone(),
             line: refused.line,
+            id: refused.id,
             reason: refused.reason,
         }));
-    ended.map_or(Ok(()), |ended| Err(ended.into()))
+    match ended {
+        None => Ok(()),
+        // Nothing went out: which line it began with tells nobody anything.
+        Some(PublishError::Node { source, .. }) if document.records.is_empty() => Err(source.into()),
+        Some(ended) => Err(ended.into()),
+    }
 }
 
 fn bar(length: Option<u64>) -> ProgressBar {
@@ -214,7 +245,9 @@ fn tell(console: &mut Console<'_>, document: &Document) -> Result<(), Failure> {
         ))?;
         for refused in document.refused.iter().take(LISTED) {
             let (file, reason) = (shown(&refused.file), shown(&refused.reason));
-            console.say(&format!("  {file}, line {}: {reason}\n", refused.line))?;
+            let id = refused.id.as_deref().map(|id| format!(" ({})", shown(id)));
+            let id = id.unwrap_or_default();
+            console.say(&format!("  {file}, line {}{id}: {reason}\n", refused.line))?;
         }
         more(console, document.refused.len(), "refusal")?;
     }

@@ -21,8 +21,9 @@ const CELL: usize = 70;
 /// Find the objects that hold a value
 ///
 /// The value is an address, a network, a domain, a URL, an e-mail address or a file hash, defanged
-/// or not, or a STIX object id. An address also finds the networks it lies in. `-` reads the value
-/// from standard input, so that it does not stand in the list of processes.
+/// or not, or a STIX object id. An address also finds the networks it lies in; a network does not find
+/// the addresses in it, nor a URL the domain of its host: search for each. What has expired is not
+/// found. `-` reads the value from standard input, so that it does not stand in the list of processes.
 ///
 /// With --json: {"matches":[{"record","author","tlp","object"}],"more"} where `object` is the object
 /// as it was issued, byte for byte, and `more` tells whether there are more than --limit.
@@ -50,7 +51,14 @@ impl Search {
             value,
             limit: Some(self.limit.into()),
         };
-        let reply = client.search(&request).await?;
+        let reply = match client.search(&request).await {
+            Err(error) if error.problem_name() == Some("invalid") => {
+                return Err(Failure::from(error).usage().hint(
+                    "an address, a network, a domain, a URL, an e-mail address, a file hash or a STIX id is a value",
+                ));
+            }
+            done => done?,
+        };
         let exit = match reply.matches.is_empty() {
             true => Exit::Nothing,
             false => Exit::Done,

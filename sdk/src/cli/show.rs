@@ -17,7 +17,8 @@ use crate::client::Client;
 /// With --json a record: {"id","position","author","lane","epoch","seq","charter","created",
 /// "expires","kind","replaces","body_bytes","state","objects":[{"tlp","object"}]} with instants in
 /// RFC 3339; an object: {"versions":[{"record","author","tlp","object"}]}.
-/// The exit code is 1 if it is not held here, or not for this token.
+/// The exit code is 1 if it is not held here, or not for this token. Of what has expired no object is
+/// shown.
 #[derive(Args)]
 #[command(after_long_help = "Examples:
   hanse show 5f0c…9a

@@ -14,7 +14,8 @@ use crate::client::Client;
 /// "charter_hash","expires","members","fork","frozen"} or null,"store":{"position","records","awaited",
 /// "log_bytes","index_bytes"},"peers":[{"member","peer_id","address","bytes_in","bytes_out",
 /// "last_healed"}],"listening":[…],"over_budget":[{"author","day","records","bytes","without_body",
-/// "refused"}],"clock":{"seconds","ahead","members"} or null} with instants in RFC 3339.
+/// "refused"}],"clock":{"seconds","ahead","members"} or null,"warnings":[…]} with instants in RFC 3339;
+/// `warnings` are sentences, and absent if there are none.
 #[derive(Args)]
 pub(super) struct Status {}
 
@@ -31,8 +32,23 @@ impl Status {
             let heads = ["PEER", "IN", "OUT", "HEALED", "ADDRESS"];
             console.say(&format!("\n{}", table(heads, &rows)))?;
         }
+        for warning in &reply.warnings {
+            console.say(&format!("\nwarning: {}\n", shown(warning)))?;
+        }
         Ok(Exit::Done)
     }
+}
+
+/// Notes what there is to mend at the node, after something that may have made it so.
+pub(super) async fn warn(client: &Client, console: &mut Console<'_>) -> Result<(), Failure> {
+    // What was done is done; a node or a token that tells nothing more is no failure of it.
+    let Ok(status) = client.status().await else {
+        return Ok(());
+    };
+    for warning in &status.warnings {
+        console.note(&format!("warning: {}", shown(warning)))?;
+    }
+    Ok(())
 }
 
 fn told(status: &StatusReply) -> String {

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use futures::StreamExt;
-use hanse_protocol::local::RecordView;
+use hanse_protocol::local::{PAGE, RecordView};
 
 use super::failure::Failure;
 use super::text::shown;
@@ -12,7 +12,8 @@ use crate::client::Client;
 /// Print records as they become complete
 ///
 /// Goes on until it is stopped, and by itself when the connection is lost or the node starts
-/// again: nothing is missed or doubled. A record's position is what to go on after later.
+/// again: nothing is missed or doubled. A record's position is what to go on after later. With
+/// --no-follow it prints what there is and ends. Of what has expired no object is shown.
 ///
 /// With --json one document a line: {"id","position","author","lane","epoch","seq","charter",
 /// "created","expires","kind","replaces","body_bytes","state","objects":[{"tlp","object"}]} with
@@ -21,7 +22,8 @@ use crate::client::Client;
 #[command(after_long_help = "Examples:
   hanse tail
   hanse tail --after 0 --objects --json | import-into-siem
-  hanse tail --after 4711 --json")]
+  hanse tail --after 4711 --json
+  hanse tail --after 4711 --no-follow --json")]
 pub(super) struct Tail {
     /// Position to go on after; 0 is the beginning. Only what is new if it is left out
     #[arg(long, value_name = "POSITION")]
@@ -32,23 +34,48 @@ pub(super) struct Tail {
     /// End after this many records
     #[arg(long, value_name = "N")]
     count: Option<usize>,
+    /// End once everything there is now was printed, from the beginning unless --after says otherwise
+    #[arg(long)]
+    no_follow: bool,
 }
 
 impl Tail {
     pub(super) async fn run(self, client: &Client, console: &mut Console<'_>) -> Result<Exit, Failure> {
+        if self.no_follow {
+            return self.catch_up(client, console).await;
+        }
         let events = client.events(self.after, self.objects);
         let mut events = Box::pin(events.take(self.count.unwrap_or(usize::MAX)));
         while let Some(record) = events.next().await {
-            let record = record?;
-            if console.json {
-                console.line(&record)?;
-            } else {
-                console.say(&told(&record))?;
-            }
-            console.out.flush().map_err(Failure::output)?;
+            print(console, &record?)?;
         }
         Ok(Exit::Done)
     }
+
+    async fn catch_up(self, client: &Client, console: &mut Console<'_>) -> Result<Exit, Failure> {
+        let mut after = self.after.unwrap_or_default();
+        let mut left = self.count.unwrap_or(usize::MAX);
+        loop {
+            let page = client.records(after, left.clamp(1, PAGE), self.objects).await?;
+            for record in page.records.iter().take(left) {
+                print(console, record)?;
+            }
+            left = left.saturating_sub(page.records.len());
+            after = page.next;
+            if !page.more || left == 0 {
+                return Ok(Exit::Done);
+            }
+        }
+    }
+}
+
+fn print(console: &mut Console<'_>, record: &RecordView) -> Result<(), Failure> {
+    if console.json {
+        console.line(record)?;
+    } else {
+        console.say(&told(record))?;
+    }
+    console.out.flush().map_err(Failure::output)
 }
 
 fn told(record: &RecordView) -> String {

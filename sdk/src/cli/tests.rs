@@ -14,8 +14,9 @@ use hanse_protocol::tlp::Tlp;
 use tempfile::TempDir;
 
 use super::*;
-use crate::fake::{Fake, TOKEN, problem};
+use crate::fake::{Asked, Fake, TOKEN, problem};
 
+mod hints;
 mod stewards;
 
 /// What a run left behind.
@@ -76,6 +77,7 @@ fn run_bare<'a>(arguments: impl IntoIterator<Item = &'a str>, typed: &str, asks:
         asks,
         draws: false,
         json: false,
+        told: false,
     };
     let exit = run_on(arguments.into_iter().map(OsString::from), &mut console);
     Ran {
@@ -83,6 +85,11 @@ fn run_bare<'a>(arguments: impl IntoIterator<Item = &'a str>, typed: &str, asks:
         out: String::from_utf8(out).unwrap(),
         err: String::from_utf8(err).unwrap(),
     }
+}
+
+/// Whether something was to be changed, rather than looked at.
+fn is_change(asked: &Asked) -> bool {
+    !asked.line.starts_with("GET ")
 }
 
 fn acme() -> (Profile, SigningKey, SealingKey) {
@@ -198,9 +205,12 @@ fn a_node_that_is_not_there_is_told_from_one_that_refuses() {
         .local_addr()
         .unwrap();
     let away = Desk::new(&format!("http://{free}")).run(&["status", "--json"]);
-    assert_eq!((away.exit, away.out.as_str()), (5, ""));
+    assert_eq!(away.exit, 5);
+    let error = &away.json()["error"];
+    assert_eq!(error["type"], "urn:hanse:command:unreachable");
+    assert!(error["hint"].as_str().unwrap().contains("hansed serve"));
     assert!(
-        away.err.contains("no node answers") && away.err.contains("hansed run"),
+        away.err.contains("no node answers") && away.err.contains("hansed serve"),
         "{}",
         away.err
     );
@@ -208,6 +218,9 @@ fn a_node_that_is_not_there_is_told_from_one_that_refuses() {
     let fake = Fake::start(|_| problem("no-community", 409));
     let refused = Desk::new(&fake.api).run(&["members"]);
     assert_eq!((refused.exit, refused.out.as_str()), (4, ""));
+    let told = Desk::new(&fake.api).run(&["members", "--json"]).json();
+    assert_eq!(told["error"]["type"], "urn:hanse:problem:no-community");
+    assert_eq!(told["error"]["status"], 409);
     assert_eq!(refused.err.lines().next(), Some("error: the detail"));
     assert!(refused.err.contains("hint: "), "{}", refused.err);
 
@@ -245,7 +258,10 @@ fn what_is_found_is_printed_as_it_was_issued() {
     assert_eq!(none.json()["matches"].as_array().map(Vec::len), Some(0));
     let missing = Fake::start(|_| problem("not-found", 404));
     let missing = Desk::new(&missing.api).run(&["show", &record, "--json"]);
-    assert_eq!((missing.exit, missing.out.as_str()), (1, ""));
+    assert_eq!(missing.exit, 1);
+    assert_eq!(missing.json()["error"]["type"], "urn:hanse:problem:not-found");
+    let odd = Fake::start(|_| problem("invalid", 422));
+    assert_eq!(Desk::new(&odd.api).run(&["search", "garbage !!"]).exit, 2);
 }
 
 #[test]
@@ -303,7 +319,10 @@ fn publishing_tells_records_and_refusals_and_keeps_what_was_done_when_it_ends_ea
     assert_eq!(ended.json()["records"].as_array().map(Vec::len), Some(1));
     assert!(ended.err.contains("the detail"), "{}", ended.err);
     let nothing = desk.run(&["publish", &stop, "--json"]);
-    assert_eq!((nothing.exit, nothing.out.as_str()), (4, ""));
+    assert_eq!(nothing.exit, 4);
+    assert_eq!(nothing.json()["error"]["detail"], "the detail");
+    assert!(nothing.err.starts_with("error: the detail\n"), "{}", nothing.err);
+    assert_eq!(ended.json()["error"]["type"], "urn:hanse:problem:invalid");
 
     let absent = desk.run(&["publish", &desk.path("absent.json")]);
     assert_eq!(absent.exit, 2);
@@ -350,8 +369,9 @@ fn nobody_is_admitted_before_the_fingerprint_is_confirmed() {
     let spelt = fingerprint.to_lowercase().replace('-', " ");
     let admitted = desk.run(&["community", "admit", &file, "--fingerprint", &spelt, "--json"]);
     assert_eq!(admitted.json()["invite"], "INVITE\n");
-    assert_eq!(fake.asked().len(), 2);
-    assert!(fake.asked()[0].body.contains(&fingerprint));
+    let posted: Vec<_> = fake.asked().into_iter().filter(is_change).collect();
+    assert_eq!(posted.len(), 2);
+    assert!(posted[0].body.contains(&fingerprint));
 }
 
 #[test]
@@ -375,7 +395,8 @@ fn an_invite_shows_its_community_and_expelling_is_asked_about() {
     desk.typed = Some("bert\n");
     assert_eq!(desk.run(&["community", "expel", "bert"]).exit, 0);
     assert_eq!(desk.run(&["community", "expel", "bert", "--yes"]).exit, 0);
-    let lines: Vec<String> = fake.asked().into_iter().map(|asked| asked.line).collect();
+    let changes = fake.asked().into_iter().filter(is_change);
+    let lines: Vec<String> = changes.map(|asked| asked.line).collect();
     assert_eq!(
         lines,
         [
@@ -419,7 +440,7 @@ fn the_recovery_key_goes_into_a_file_of_ones_own_and_nowhere_else() {
     assert!(!founded.out.contains("5ec2e7") && !founded.err.contains("5ec2e7"));
     assert!(founded.err.contains("three stewards"));
     assert_eq!(create("again").exit, 2);
-    assert_eq!(fake.asked().len(), 2);
+    assert_eq!(fake.asked().iter().filter(|asked| is_change(asked)).count(), 2);
 }
 
 #[test]
@@ -537,4 +558,71 @@ fn tail_prints_a_document_a_line() {
     assert!(ran.out.contains("{\"a\": 1.0}"), "{}", ran.out);
     assert_eq!(fake.asked()[0].line, "GET /v1/events?objects=true&after=0");
     assert!(desk.run(&["tail", "--count", "1"]).out.contains("acme"));
+}
+
+#[test]
+fn what_is_to_be_mended_is_told_where_it_comes_about_and_no_refusal_is_without_a_name() {
+    let id = "ab".repeat(32);
+    let fake = Fake::start(move |asked| match asked.line.as_str() {
+        "POST /v1/records" => {
+            let refused = r#"{"index":0,"reason":"no"}"#;
+            (
+                200,
+                format!(r#"{{"records":[],"refused":[{refused}],"warnings":["it goes nowhere"]}}"#),
+            )
+        }
+        "POST /v1/request" => (
+            200,
+            r#"{"file":"F","fingerprint":"x","profile":{"handle":"acme","name":"A",
+            "kind":"city","sector":"","country":"DE"}}"#
+                .to_owned(),
+        ),
+        line if line.starts_with("GET /v1/records") => {
+            let (after, more) = if line.contains("after=0") {
+                (1, true)
+            } else {
+                (2, false)
+            };
+            (
+                200,
+                format!(
+                    r#"{{"records":[{{"id":"{id}","position":{after},"author":"acme","lane":0,"epoch":1,"seq":1,"charter":1,
+                "created":"2026-01-01T00:00:00Z","expires":"2026-02-01T00:00:00Z","kind":"objects","body_bytes":1,
+                "state":"readable"}}],"next":{after},"more":{more}}}"#
+                ),
+            )
+        }
+        _ => problem("not-found", 404),
+    });
+    let desk = Desk::new(&fake.api);
+    let file = desk.file("one.json", r#"{"type":"x","id":"x--1"}"#);
+    let refused = desk.run(&["publish", &file, "--to", "acme, bert"]);
+    assert_eq!(refused.exit, 4, "{}", refused.err);
+    assert!(refused.out.contains("(x--1): no"), "{}", refused.out);
+    assert!(
+        refused.err.contains("warning: it goes nowhere"),
+        "{}",
+        refused.err
+    );
+
+    // A request that was given away is not replaced by one with another fingerprint.
+    let (text, fingerprint) = request();
+    let earlier = desk.file("acme.request", &text);
+    let kept = desk.run(&["request", "--out", &earlier]);
+    assert_eq!(kept.exit, 2);
+    assert!(kept.err.contains(&fingerprint), "{}", kept.err);
+    assert_eq!(std::fs::read_to_string(&earlier).unwrap(), text);
+    assert_eq!(desk.run(&["request", "--out", &desk.path("new.request")]).exit, 0);
+
+    let caught_up = desk.run(&["tail", "--no-follow", "--json"]);
+    assert_eq!(
+        (caught_up.exit, caught_up.out.lines().count()),
+        (0, 2),
+        "{}",
+        caught_up.err
+    );
+    let one = desk.run(&["tail", "--no-follow", "--count", "1", "--json"]);
+    assert_eq!(one.out.lines().count(), 1);
+    let misspelt = desk.run(&["publish", &file, "--json", "--tlp", "mauve"]);
+    assert_eq!(misspelt.json()["error"]["type"], "urn:hanse:command:usage");
 }

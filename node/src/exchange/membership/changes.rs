@@ -256,6 +256,12 @@ pub(super) fn confirmed(file: &str, fingerprint: &str) -> Result<Request, Exchan
 fn admit(next: &mut Charter, file: &str, fingerprint: &str) -> Result<Deed, ExchangeError> {
     let candidate = confirmed(file, fingerprint)?;
     let handle = candidate.profile.handle.clone();
+    if next.member(&handle).is_some_and(|member| member.ended.is_some()) {
+        return Err(ExchangeError::Invalid(format!(
+            "`{handle}` was a member whose membership has ended, which is for ever; the organisation can be \
+             admitted again with a new node under another handle"
+        )));
+    }
     if next.member(&handle).is_some() {
         return Err(ExchangeError::Invalid(format!(
             "`{handle}` is the handle of a member with other keys; a handle is never given twice. Another \

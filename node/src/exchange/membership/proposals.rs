@@ -91,6 +91,7 @@ impl Worker {
         request: local::ProposeRequest,
     ) -> Result<local::ProposalReply, ExchangeError> {
         let charters = self.charters.clone().ok_or(ExchangeError::NoCommunity)?;
+        self.check_steward(&charters)?;
         let (next, deed) = self.changed(&charters, request.change)?;
         let mut signed = SignedCharter::issue(next).map_err(invalid)?;
         self.sign_as_steward(&charters, &mut signed, request.again)?;
@@ -107,8 +108,9 @@ impl Worker {
         change: local::Change,
     ) -> Result<Arc<CharterChain>, ExchangeError> {
         let charters = self.charters.clone().ok_or(ExchangeError::NoCommunity)?;
-        let (next, deed) = self.changed(&charters, change)?;
+        // Who may not decide is told that, rather than what else is wrong.
         self.check_steward(&charters)?;
+        let (next, deed) = self.changed(&charters, change)?;
         if charters.charter().threshold > 1 {
             return Err(ExchangeError::Endorsements(charters.charter().threshold));
         }
