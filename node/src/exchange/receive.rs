@@ -246,9 +246,6 @@ impl Worker {
         };
         self.note_chain(&header, courier);
         self.follow_own(&header, id);
-        if header.kind == Kind::Retraction {
-            self.take_back(&header.author, header.replaces);
-        }
         self.metrics.admitted(origin);
         let refused = wrong.map(|refusal| self.refuse(&refusal, Some((&id, &header)), courier));
         self.unread.push(Unread {
@@ -305,6 +302,9 @@ impl Worker {
             state,
         };
         self.batch.push(Entry::Record(entry), Some(facts));
+        if header.kind == Kind::Retraction {
+            self.take_back(&header.author, header.replaces);
+        }
         let action = if grant == Grant::Header {
             "receive-header"
         } else {
