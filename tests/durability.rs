@@ -296,6 +296,10 @@ async fn what_rots_in_the_log_is_named_and_comes_back_from_a_peer() {
     assert_eq!(checked.status.code(), Some(1), "{}", said(&checked));
     let text = said(&checked);
     assert!(text.contains("WRONG  log") && text.contains("damaged"), "{text}");
+    assert!(
+        ids.iter().any(|id| text.contains(&format!("record     {id}"))),
+        "what was lost is named: {text}"
+    );
 
     node.start().await;
     assert!(
@@ -356,7 +360,10 @@ async fn membership_is_as_durable_as_records() {
 async fn a_folder_has_one_daemon_at_a_time() {
     let league = League::of(hansed!(), &["port-city"]).await;
     let node = league.steward();
-    for command in [["serve"], ["reindex"], ["check"]] {
+    let looked = node.hansed(&["check"]);
+    assert!(looked.status.success(), "{}", said(&looked));
+    assert!(said(&looked).contains("running"), "{}", said(&looked));
+    for command in [["serve"], ["reindex"], ["retain"]] {
         let output = node.hansed(&command);
         assert_eq!(output.status.code(), Some(1), "{command:?}: {}", said(&output));
         assert!(said(&output).contains("in use"), "{command:?}: {}", said(&output));

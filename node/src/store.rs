@@ -6,7 +6,8 @@
 //!
 //! ```text
 //! store.lock            held while the store is open
-//! log/{number}.seg      segments of frames (`log`)
+//! log/{number}.seg      segments of frames, as written or recast (`log`)
+//! log/{number}.cast     a segment that is being recast
 //! log/torn-…            bytes cut off the end after a power cut
 //! index/{engine}/       the engine's own files (`index`, `catalogue`)
 //! ```

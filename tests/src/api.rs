@@ -176,6 +176,23 @@ impl Api {
         self.get(&format!("/v1/objects/{id}")).await
     }
 
+    /// Takes back a record.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn retract(&self, id: &RecordId) -> Result<local::RetractReply, Failure> {
+        let path = format!("/v1/records/{id}/retract");
+        self.call::<(), _>(Method::POST, &path, None).await
+    }
+
+    /// Has the node look for what has passed its time.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn retain(&self, confirm: bool) -> Result<local::RetainReply, Failure> {
+        self.post("/v1/retain", &local::RetainRequest { confirm }).await
+    }
+
     /// Every record held, with its objects, in the order they became complete here.
     pub async fn records(&self) -> Vec<RecordView> {
         let mut records = Vec::new();

@@ -583,6 +583,11 @@ def read(kind, given, expect):
         return content | {"content": expect.get("content") if text is None else text}
     if kind == "frame":
         return frame(raw)
+    if kind == "retraction":
+        ids = decode(raw)
+        need(isinstance(ids, list) and len(ids) <= 1000 and all(is_bytes(one, 32) for one in ids), "malformed")
+        need(ids == sorted(set(ids)), "malformed")
+        return {"records": plain(ids)}
     key = bytes.fromhex(given["key"])
     if kind == "signing-key":
         check_signing_key(key)
@@ -591,7 +596,7 @@ def read(kind, given, expect):
     return {"key": key.hex()}
 
 
-KINDS = {"header", "admission", "charter", "body", "sealed-body", "frame", "signing-key", "sealing-key"}
+KINDS = {"header", "admission", "charter", "body", "sealed-body", "frame", "retraction", "signing-key", "sealing-key"}
 
 # What only a zstd library shows: this reader passes the frame on.
 NEEDS_ZSTD = {"body-dictionary-not-needed-named", "body-two-frames", "body-bytes-after-frame"}

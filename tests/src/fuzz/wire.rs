@@ -93,6 +93,12 @@ pub(super) fn heal_answer(data: &[u8]) {
     }
 }
 
+pub(super) fn retraction(data: &[u8]) {
+    if let Ok(ids) = hanse_protocol::retraction::decode(data) {
+        assert_eq!(hanse_protocol::retraction::encode(&ids), data, "its one spelling");
+    }
+}
+
 pub(super) fn signing_key(data: &[u8]) {
     if let Ok(bytes) = <[u8; 32]>::try_from(data) {
         if let Ok(key) = VerifyingKey::from_bytes(&bytes) {

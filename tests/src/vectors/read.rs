@@ -63,6 +63,9 @@ pub fn outcome(kind: &str, given: &Value) -> Value {
         "heal-answer" => heal::decode(&given.bytes("bytes"))
             .map(|answer| describe::heal_answer(&answer))
             .map_err(|_| refused("malformed")),
+        "retraction" => hanse_protocol::retraction::decode(&given.bytes("bytes"))
+            .map(|ids| json!({"records": ids}))
+            .map_err(|_| refused("malformed")),
         "signing-key" => VerifyingKey::from_bytes(&given.array("key"))
             .map(|key| json!({"id": key.id()}))
             .map_err(named),

@@ -18,7 +18,51 @@ pub(super) fn vectors() -> Vec<Vector> {
     all.extend(heads());
     all.extend(calls());
     all.extend(healing());
+    all.extend(retractions());
     all
+}
+
+/// The content of a retraction's body.
+fn retractions() -> Vec<Vector> {
+    let ids = [RecordId([1; 32]), RecordId([2; 32])];
+    let list = |ids: &[RecordId]| {
+        let mut content = vec![0x80 | u8::try_from(ids.len()).expect("few")];
+        for id in ids {
+            content.extend_from_slice(&[0x58, 32]);
+            content.extend_from_slice(id.as_bytes());
+        }
+        bytes(&content)
+    };
+    let says = |ids: &[RecordId]| json!({"records": ids});
+    let mut many = vec![0x99, 0x03, 0xe9];
+    for number in 0..1_001u16 {
+        let mut id = [0; 32];
+        id[..2].copy_from_slice(&number.to_be_bytes());
+        many.extend_from_slice(&[0x58, 32]);
+        many.extend_from_slice(&id);
+    }
+    let refused = |what, about, given| bad("retraction", what, about, given, "malformed");
+    vec![
+        good(
+            "retraction",
+            "alone",
+            "No record beside the one that the header names.",
+            list(&[]),
+            says(&[]),
+        ),
+        good(
+            "retraction",
+            "of-two-more",
+            "Two more records.",
+            list(&ids),
+            says(&ids),
+        ),
+        refused("disorder", "The ids do not rise.", list(&[ids[1], ids[0]])),
+        refused("double", "An id stands twice.", list(&[ids[0], ids[0]])),
+        refused("short-id", "An id of one byte.", bytes(&[0x81, 0x41, 1])),
+        refused("too-many", "1,001 ids.", bytes(&many)),
+        refused("bytes-after", "A byte follows.", bytes(&[0x80, 0])),
+    ]
 }
 
 fn bytes(bytes: &[u8]) -> Value {

@@ -1,0 +1,233 @@
+//! A backup and what comes after it; what an author takes back.
+
+use std::path::{Path, PathBuf};
+
+use hanse_protocol::identity::RecordId;
+use hanse_protocol::local::Readable;
+use hanse_tests::api::{Terms, to};
+use hanse_tests::league::has;
+use hanse_tests::node::said;
+use hanse_tests::objects::{address, nth_address};
+use hanse_tests::{Failure, League, Node, eventually, hansed};
+
+async fn publishes(node: &Node, numbers: std::ops::Range<u32>) -> Vec<RecordId> {
+    let mut ids = Vec::new();
+    for number in numbers {
+        let object = address(&nth_address(number), None);
+        ids.push(node.api().publish_one(&object, &Terms::default()).await);
+    }
+    ids
+}
+
+fn does(node: &Node, arguments: &[&str]) -> String {
+    let output = node.hansed(arguments);
+    assert!(output.status.success(), "{arguments:?}: {}", said(&output));
+    said(&output)
+}
+
+/// Loses a node's folder but for its keys, and makes it anew from a backup.
+fn is_restored_from(node: &Node, backup: &Path) -> PathBuf {
+    let lost = node.folder().with_extension("lost");
+    std::fs::rename(node.folder(), &lost).expect("the folder is moved");
+    let (backup, keys) = (
+        backup.display().to_string(),
+        lost.join("keys").display().to_string(),
+    );
+    let told = does(node, &["restore", "--from", &backup, "--keys", &keys]);
+    assert!(told.contains("signs nothing before a peer"), "{told}");
+    does(
+        node,
+        &[
+            "token", "add", "admin", "--role", "read", "--role", "publish", "--role", "admin",
+        ],
+    );
+    lost
+}
+
+#[tokio::test]
+async fn a_restored_node_gets_its_own_records_back_before_it_signs_another() {
+    let mut league = League::of(hansed!(), &["port-city", "acme-water"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let backup = folder.path().join("backup");
+    let mut ids = publishes(league.node("acme-water"), 0..10).await;
+    let made = does(
+        league.node("acme-water"),
+        &["backup", "--to", &backup.display().to_string()],
+    );
+    assert!(made.contains("without keys"), "{made}");
+    ids.extend(publishes(league.node("acme-water"), 10..15).await);
+    for id in &ids {
+        has(league.node("port-city"), id).await;
+    }
+    league.node_mut("acme-water").kill();
+    league.node_mut("port-city").stop().await;
+    is_restored_from(league.node("acme-water"), &backup);
+
+    // Nobody is there to ask.
+    league.node_mut("acme-water").start().await;
+    let api = league.node("acme-water").api();
+    assert_eq!(api.records().await.len(), 10);
+    let object = address("203.0.113.77", None);
+    match api
+        .try_publish(std::slice::from_ref(&object), &Terms::default())
+        .await
+    {
+        Err(Failure::Problem(problem)) => {
+            assert_eq!(
+                (problem.status, problem.kind.as_str()),
+                (503, "urn:hanse:problem:restored")
+            );
+        }
+        other => panic!("{other:?}"),
+    }
+    // Then somebody is.
+    league.node_mut("port-city").start().await;
+    let id = eventually("the restored node signs again", async || {
+        let reply = api
+            .try_publish(std::slice::from_ref(&object), &Terms::default())
+            .await;
+        Some(reply.ok()?.records[0].id)
+    })
+    .await;
+    for known in &ids {
+        has(league.node("acme-water"), known).await;
+    }
+    let city = league.node("port-city");
+    let record = has(city, &id).await;
+    assert_eq!((record.epoch, record.seq), (1, 1));
+    let mut places: Vec<(u32, u64)> = city
+        .api()
+        .records()
+        .await
+        .iter()
+        .map(|r| (r.epoch, r.seq))
+        .collect();
+    places.sort_unstable();
+    let whole: Vec<(u32, u64)> = (1..=15).map(|seq| (0, seq)).chain([(1, 1)]).collect();
+    assert_eq!(places, whole, "no number was given twice");
+    // It goes on from there.
+    league.node_mut("acme-water").restart().await;
+    let next = publishes(league.node("acme-water"), 20..21).await;
+    let record = has(league.node("port-city"), &next[0]).await;
+    assert_eq!((record.epoch, record.seq), (1, 2));
+}
+
+#[tokio::test]
+async fn a_backup_holds_keys_only_under_a_passphrase_and_a_changed_one_is_refused() {
+    let mut league = League::of(hansed!(), &["port-city"]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let place = |name: &str| folder.path().join(name).display().to_string();
+    let id = publishes(league.steward(), 0..1).await[0];
+    let refused = league
+        .steward()
+        .hansed(&["backup", "--to", &place("bare"), "--with-keys"]);
+    assert!(
+        !refused.status.success() && said(&refused).contains("passphrase"),
+        "{}",
+        said(&refused)
+    );
+    let secret = folder.path().join("secret");
+    std::fs::write(&secret, "a passphrase for the backup\n").unwrap();
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&secret, mode).unwrap();
+    let source = format!("file:{}", secret.display());
+    let with_keys = [
+        "backup",
+        "--to",
+        &place("whole"),
+        "--with-keys",
+        "--passphrase",
+        &source,
+    ];
+    does(league.steward(), &with_keys);
+    let key = std::fs::read(league.steward().folder().join("keys/master.key")).unwrap();
+    let kept = std::fs::read(folder.path().join("whole/keys/master.key")).unwrap();
+    assert_ne!(key, kept);
+    let node = league.node_mut("port-city");
+    node.kill();
+    std::fs::rename(node.folder(), node.folder().with_extension("lost")).unwrap();
+
+    let segment = folder.path().join("whole/log/0000000000000001.seg");
+    let bytes = std::fs::read(&segment).unwrap();
+    let mut changed = bytes.clone();
+    *changed.last_mut().unwrap() ^= 1;
+    std::fs::write(&segment, &changed).unwrap();
+    let restore = [
+        "restore",
+        "--from",
+        &place("whole"),
+        "--passphrase",
+        &source,
+        "--alone",
+    ];
+    let refused = node.hansed(&restore);
+    assert!(
+        !refused.status.success() && said(&refused).contains("0001.seg"),
+        "{}",
+        said(&refused)
+    );
+    std::fs::write(&segment, &bytes).unwrap();
+    does(node, &restore);
+    does(
+        node,
+        &[
+            "token", "add", "admin", "--role", "read", "--role", "publish", "--role", "admin",
+        ],
+    );
+    node.start().await;
+    assert_eq!(has(node, &id).await.state, Readable::Readable);
+    let next = publishes(node, 1..2).await;
+    let record = has(node, &next[0]).await;
+    assert_eq!((record.epoch, record.seq), (1, 1), "alone it goes on at once");
+    let again = node.hansed(&restore);
+    assert!(!again.status.success(), "a node is never overwritten");
+}
+
+#[tokio::test]
+async fn what_is_taken_back_is_shown_by_nobody_and_leaves_the_disk() {
+    let mut league = League::of(hansed!(), &["port-city", "acme-water"]).await;
+    for handle in ["port-city", "acme-water"] {
+        let node = league.node_mut(handle);
+        node.stop().await;
+        node.set("#erase_within = \"24h\"", "erase_within = \"0s\"");
+        node.start().await;
+    }
+    league.is_connected().await;
+    let author = league.node("acme-water").api();
+    let wrong = author
+        .publish_one(&address("203.0.113.90", None), &Terms::default())
+        .await;
+    let sealed = author
+        .publish_one(&address("203.0.113.91", None), &to(&["port-city"]))
+        .await;
+    let right = author
+        .publish_one(&address("203.0.113.92", None), &Terms::default())
+        .await;
+    for id in [&wrong, &sealed, &right] {
+        has(league.node("port-city"), id).await;
+    }
+    for id in [&wrong, &sealed] {
+        author.retract(id).await.expect("it is taken back");
+    }
+    for node in [league.node("port-city"), league.node("acme-water")] {
+        for (id, value) in [(&wrong, "203.0.113.90"), (&sealed, "203.0.113.91")] {
+            eventually("it is gone", async || {
+                let record = node.api().record(id).await?;
+                (record.state == Readable::Gone).then_some(())
+            })
+            .await;
+            assert!(node.api().search(value).await.is_empty());
+        }
+        assert_eq!(node.api().search("203.0.113.92").await.len(), 1);
+        eventually("the log was rewritten", async || {
+            // A segment that was recast is closed, so there is another after it.
+            let log = std::fs::read_dir(node.folder().join("store/log")).ok()?;
+            (log.count() > 1).then_some(())
+        })
+        .await;
+    }
+    let foreign = league.node("port-city").api().retract(&right).await;
+    assert_eq!(foreign.unwrap_err().problem().status, 422);
+    let held = author.retain(false).await.unwrap().held;
+    assert_eq!(held, None, "the clock is as it should be");
+}
