@@ -26,6 +26,8 @@ mod rekey;
 mod restore;
 mod retain;
 mod rotate;
+#[cfg(test)]
+mod tests;
 
 /// The Hanse node: exchanges signed and sealed STIX with the members of its community.
 ///

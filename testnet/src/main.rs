@@ -69,7 +69,7 @@ const EXAMPLES: &str = "Examples:
 #[derive(clap::Args)]
 struct Up {
     /// How many nodes. The first is the steward's and publishes; its next two are the partners that
-    /// it seals to.
+    /// it seals to. 3 to 64.
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = nodes)]
     nodes: usize,
     /// STIX to publish besides: a bundle, an array, or one object a line; plain or gzip. It goes to
@@ -87,8 +87,9 @@ struct Up {
     /// Print the report as one JSON document, and nothing else, on standard output.
     ///
     /// `nodes`, `records`, `objects` and `refused` are counts; `members` lists `member`, `readable`,
-    /// `missing` and `opaque`; `latency_ms` and, with --input, `input_latency_ms` have `p50` and
-    /// `p99`; `seconds` and `objects_per_second` are of the input, which is the built-in incident
+    /// `missing` and `opaque`, and whether it reads the `open_incident` and the `sealed_incident`;
+    /// `latency_ms` and, with --input, `input_latency_ms` have `p50`, `p99` and `deliveries`, how many were
+    /// measured; `setup_seconds` is until all nodes were connected; `seconds` and `objects_per_second` are of the input, which is the built-in incident
     /// unless --input names another; `wire` has `links`, `max_bytes` and `total_bytes`;
     /// `peak_rss_bytes` is by member; `promises` says which held, `broken` why others did not.
     #[arg(long)]
@@ -229,7 +230,16 @@ fn invitation(stage: &Stage) -> String {
             daemon.api()
         ));
     }
-    text.push_str("\nThings to try, from the folder of the source:\n");
+    let hanse = hanse();
+    text.push_str("\nFor a terminal at one of them, and for the examples, such as the first:\n");
+    if let Some(first) = daemons.first() {
+        let file = first.token_file().display();
+        text.push_str(&format!(
+            "  export HANSE_API={} HANSE_TOKEN_FILE={file}\n",
+            first.api()
+        ));
+    }
+    text.push_str("\nThings to try:\n");
     let tries = [
         (
             1,
@@ -257,11 +267,22 @@ fn invitation(stage: &Stage) -> String {
         let Some(daemon) = daemons.get(node) else { continue };
         let (api, file) = (daemon.api(), daemon.token_file().display());
         text.push_str(&format!(
-            "  # {why}\n  cargo run --release -p hanse-sdk --bin hanse -- --api {api} --token-file {file} {command}\n"
+            "  # {why}\n  {hanse} --api {api} --token-file {file} {command}\n"
         ));
     }
     text.push_str("\nCtrl-C ends it.\n");
     text
+}
+
+/// How `hanse` is started: by the program beside this one, if it has been built, or from the source.
+fn hanse() -> String {
+    let beside = std::env::current_exe()
+        .ok()
+        .map(|own| own.with_file_name("hanse"));
+    match beside.filter(|path| path.is_file()) {
+        Some(path) => path.display().to_string(),
+        None => "cargo run --release -p hanse-sdk --bin hanse --".to_owned(),
+    }
 }
 
 /// Stays up until told to end. A node that somebody ends is their business: it is only mentioned.

@@ -65,10 +65,9 @@ fn words(line: &str) -> Vec<String> {
 /// mentioned, without any argument, may lack what it needs.
 pub(super) fn wrong(line: &str, parse: impl Fn(&[String]) -> Option<ErrorKind>) -> Option<ErrorKind> {
     let words = words(line);
-    let mentioned = words
-        .iter()
-        .skip(1)
-        .all(|word| word.chars().all(|c| c.is_ascii_lowercase() || c == '-'));
+    let plain =
+        |word: &String| word.chars().all(|c| c.is_ascii_lowercase() || c == '-') && !word.starts_with('-');
+    let mentioned = words.iter().skip(1).all(plain);
     let lacks = |kind: &ErrorKind| {
         matches!(
             kind,
@@ -79,7 +78,7 @@ pub(super) fn wrong(line: &str, parse: impl Fn(&[String]) -> Option<ErrorKind>) 
     };
     let kind = match words.get(1).map(String::as_str) {
         // Help of a command, and a flag that is spoken of by itself.
-        Some("help") | None => return None,
+        Some("help" | "") | None => return None,
         Some(flag) if words.len() == 2 && flag.starts_with("--") => return None,
         _ => parse(&words)?,
     };
