@@ -67,6 +67,9 @@ const CHECKPOINT: u64 = 8 << 20;
 /// How long nothing is written before the index is checkpointed.
 const IDLE: Duration = Duration::from_secs(5);
 
+/// Positions that are left out after a restore: more than were given out since any backup.
+const LEAP: u64 = 1 << 32;
+
 /// Free space under which the store is full, bytes: more than one commit, the index's journals and
 /// what it rewrites while it compacts, so that what was begun before can end well.
 pub const RESERVE: u64 = 128 << 20;
@@ -421,6 +424,12 @@ impl Store {
             _ => self.quiet = Some((newest, now)),
         }
         Ok(())
+    }
+
+    /// Leaves out positions that may have been given out after this copy of the store was made: what is
+    /// committed from now on comes after all of them, so that whoever follows it misses nothing.
+    pub fn leap(&mut self) {
+        self.log.raise(self.log.next().plus(LEAP));
     }
 
     /// Whether the disk has too little room for new work. To be asked before work is taken: a write

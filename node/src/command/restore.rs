@@ -146,6 +146,7 @@ fn settle(dir: &Path, how: Restored) -> Result<(), Failure> {
         ));
     }
     let mut store = opened.store;
+    store.leap();
     let subject = format!("{how:?}").to_lowercase();
     let line = AuditEntry::new(clock::now(), "operator", "restore", subject, None);
     store.commit(vec![(how.note(), None), (Entry::Audit(line), None)])?;

@@ -145,6 +145,7 @@ impl Worker {
             Ok(admitted) => self.admitted(charters, admitted, (carried.body, unsealed), courier, origin),
             Err(refusal) => {
                 let fate = self.refuse(&refusal, Some((&id, &claims)), courier);
+                self.follow_refused(&claims, id, &refusal);
                 // What has expired by a clock that is not right has not.
                 let late =
                     refusal == Refusal::Expired && self.clocks.astray(clock::now(), Instant::now()).is_some();

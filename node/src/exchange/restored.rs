@@ -5,8 +5,9 @@
 
 use hanse_protocol::identity::RecordId;
 use hanse_protocol::record::Header;
+use hanse_protocol::refusal::{Fault, Refusal};
 
-use super::worker::{OwnChain, Worker};
+use super::worker::Worker;
 use super::{Command, ExchangeError, Reply};
 use crate::store::entry::{Entry, NoteEntry};
 use crate::store::{StoreError, unless_damaged};
@@ -72,6 +73,7 @@ impl Worker {
             && let Ok(epoch) = epoch.try_into().map(u32::from_be_bytes)
             && epoch > self.own.epoch
         {
+            self.own.known = (self.own.epoch, self.own.seq);
             self.own.epoch = epoch;
             self.own.seq = 0;
         }
@@ -106,12 +108,11 @@ impl Worker {
 
     fn open_epoch(&mut self, how: &str) {
         self.restored = None;
-        // Without a record of ours that anybody knows there is nothing to collide with, and a later
-        // epoch could not say what it follows.
-        if self.own.last.is_some() {
-            self.own.epoch = self.own.epoch.saturating_add(1);
-            self.own.seq = 0;
+        if self.own.seq > 0 {
+            self.own.known = (self.own.epoch, self.own.seq);
         }
+        self.own.epoch = self.own.epoch.saturating_add(1);
+        self.own.seq = 0;
         let epoch = self.own.epoch;
         let notes = [(RESTORED, Vec::new()), (EPOCH, epoch.to_be_bytes().to_vec())];
         for (kind, bytes) in notes {
@@ -124,14 +125,37 @@ impl Worker {
 
     /// Keeps in step with our own chain where others bring parts of it back.
     pub(super) fn follow_own(&mut self, header: &Header, id: RecordId) {
-        let ours = header.author == self.member.profile.handle && Some(header.lane) == self.own_lane();
-        if ours && (header.epoch, header.seq) > (self.own.epoch, self.own.seq) {
-            self.own = OwnChain {
-                epoch: header.epoch,
-                seq: header.seq,
-                last: Some(id),
-                created: header.created.max(self.own.created),
-            };
+        if self.is_own(header) {
+            self.own.created = self.own.created.max(header.created);
+            self.own_seen(header, id);
+        }
+    }
+
+    /// As [`Self::follow_own`], of a record that was refused: if it was we who signed it, its number was
+    /// given all the same.
+    pub(super) fn follow_refused(&mut self, header: &Header, id: RecordId, refusal: &Refusal) {
+        let verified = refusal.fault() != Fault::Courier && *refusal != Refusal::UnknownCharter;
+        if verified && self.is_own(header) {
+            self.own_seen(header, id);
+        }
+    }
+
+    fn is_own(&self, header: &Header) -> bool {
+        header.author == self.member.profile.handle && Some(header.lane) == self.own_lane()
+    }
+
+    fn own_seen(&mut self, header: &Header, id: RecordId) {
+        let place = (header.epoch, header.seq);
+        if place > (self.own.epoch, self.own.seq) {
+            (self.own.epoch, self.own.seq) = place;
+            self.own.last = Some(id);
+            // What brings one record may lack the next, which another peer holds.
+            if self.restored.is_none() {
+                self.open_epoch("our own records came back");
+            }
+        } else if self.own.seq == 0 && place > self.own.known {
+            self.own.known = place;
+            self.own.last = Some(id);
         }
     }
 }

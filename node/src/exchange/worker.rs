@@ -72,6 +72,8 @@ pub(super) struct OwnChain {
     pub(super) epoch: u32,
     pub(super) seq: u64,
     pub(super) last: Option<RecordId>,
+    /// Epoch and number of `last` while nothing was signed in this epoch.
+    pub(super) known: (u32, u64),
     pub(super) created: Timestamp,
 }
 
@@ -227,7 +229,7 @@ impl Worker {
     fn load(&mut self, lost: bool) -> Result<(), StoreError> {
         self.load_keeping()?;
         let Some(charters) = self.charters.clone() else {
-            return Ok(());
+            return self.load_restored(lost);
         };
         self.load_membership()?;
         self.frozen = self.freeze(clock::now());
@@ -263,6 +265,7 @@ impl Worker {
                 epoch,
                 seq,
                 last: Some(id),
+                known: (0, 0),
                 created,
             };
         }

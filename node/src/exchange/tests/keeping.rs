@@ -178,3 +178,61 @@ async fn an_operator_may_go_on_alone() {
     let header = header_of(&city, &city.publish(1, None, None).await.records[0].id);
     assert_eq!((header.epoch, header.seq, header.prev), (1, 1, Some(last)));
 }
+
+#[tokio::test]
+async fn an_old_copy_that_hears_what_it_said_since_opens_a_new_epoch() {
+    let (city, _water) = league().await;
+    city.publish(1, None, None).await;
+    let backup = copied(&city);
+    let mut later = Vec::new();
+    let mut last = None;
+    for _ in 0..3 {
+        let id = city.publish(1, None, None).await.records[0].id;
+        later.push(city.carried(&id));
+        last = Some(id);
+    }
+    drop(city);
+    // Nobody said that it is old. The first that comes is not the last there is.
+    let city = Node::open("port-city", backup);
+    for carried in later {
+        assert_eq!(healed(&city, vec![carried]).await.admitted, 1);
+    }
+    let city = city.restart();
+    let header = header_of(&city, &city.publish(1, None, None).await.records[0].id);
+    assert_eq!((header.epoch, header.seq, header.prev), (1, 1, last));
+}
+
+#[tokio::test]
+async fn a_number_whose_record_is_refused_is_not_given_again() {
+    let (city, _water) = league().await;
+    city.publish(1, None, None).await;
+    let backup = copied(&city);
+    let expires = crate::clock::now().after(std::time::Duration::from_millis(300));
+    let short = local::PublishRequest {
+        expires: Some(expires),
+        ..request(1, None, None)
+    };
+    let lost = city.exchange.publish(BY(), short).await.unwrap().records[0].id;
+    let carried = city.carried(&lost);
+    drop(city);
+    let city = Node::open("port-city", backup);
+    while crate::clock::now() <= expires {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    assert_eq!(healed(&city, vec![carried]).await.refused, 1, "it has expired");
+    let header = header_of(&city, &city.publish(1, None, None).await.records[0].id);
+    assert_eq!((header.epoch, header.seq, header.prev), (1, 1, Some(lost)));
+}
+
+#[tokio::test]
+async fn who_had_said_nothing_when_it_was_backed_up_speaks_in_a_later_epoch() {
+    let (city, water) = league().await;
+    let backup = copied(&city);
+    drop(city);
+    let city = restored("port-city", backup, Restored::Wait);
+    city.exchange.compared();
+    let id = city.publish(1, None, None).await.records[0].id;
+    let header = header_of(&city, &id);
+    assert_eq!((header.epoch, header.seq, header.prev), (1, 1, None));
+    assert_eq!(healed(&water, vec![city.carried(&id)]).await.admitted, 1);
+}
