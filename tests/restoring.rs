@@ -35,6 +35,13 @@ fn is_restored_from(node: &Node, backup: &Path) -> PathBuf {
     );
     let told = does(node, &["restore", "--from", &backup, "--keys", &keys]);
     assert!(told.contains("signs nothing before a peer"), "{told}");
+    // One that was broken off does not start: it would sign numbers that were given already.
+    let broken_off = node.folder().join("restoring");
+    assert!(!broken_off.exists());
+    std::fs::write(&broken_off, "").expect("a file");
+    let refused = node.hansed(&["serve"]);
+    assert!(said(&refused).contains("broken off"), "{}", said(&refused));
+    std::fs::remove_file(&broken_off).expect("the file is there");
     does(
         node,
         &[

@@ -53,6 +53,9 @@ pub enum DaemonError {
     /// The tokens.
     #[error("the tokens cannot be read")]
     Tokens(#[from] TokenError),
+    /// A restore was broken off: what lies here does not say yet that it is a backup's.
+    #[error("a restore into `{}` was broken off: remove it and restore anew", .0.display())]
+    Restoring(PathBuf),
     /// The store.
     #[error("the store failed")]
     Store(#[from] StoreError),
@@ -156,6 +159,12 @@ async fn open_free_store(
     }
 }
 
+/// The file that stands in a node's folder while that is being restored. A node that started before its
+/// store says that it is a backup's would sign numbers that were given already.
+pub fn restoring(folder: &Path) -> PathBuf {
+    folder.join("restoring")
+}
+
 /// Where the keys lie in a node's folder.
 pub fn keys_folder(folder: &Path) -> PathBuf {
     folder.join("keys")
@@ -184,6 +193,9 @@ pub fn store_settings(settings: &Settings) -> StoreSettings {
 /// # Errors
 /// [`DaemonError`].
 pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -> Result<(), DaemonError> {
+    if restoring(folder).exists() {
+        return Err(DaemonError::Restoring(folder.to_owned()));
+    }
     let (keystore, member) = open_member(folder, &settings)?;
     let Opened {
         store,

@@ -3,6 +3,7 @@
 //! new epoch of its lane.
 
 use std::fs;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -26,6 +27,9 @@ pub(super) struct From<'a> {
 
 pub(super) fn run(dir: &Path, from: Option<From<'_>>, alone: bool) -> Result<ExitCode, Failure> {
     let how = if alone { Restored::Alone } else { Restored::Wait };
+    if from.is_none() && daemon::restoring(dir).exists() {
+        return Err(daemon::DaemonError::Restoring(dir.to_owned()).into());
+    }
     if let Some(from) = &from {
         let manifest = manifest(from.backup)?;
         if dir.join(settings::FILE).exists() || daemon::store_folder(dir).exists() {
@@ -34,10 +38,15 @@ pub(super) fn run(dir: &Path, from: Option<From<'_>>, alone: bool) -> Result<Exi
                 hint: Some("restore into a new folder: --dir NEW"),
             });
         }
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
+        fs::write(daemon::restoring(dir), b"")?;
         unpack(dir, from, &manifest)?;
         say(&format!("a backup of {} of {}\n", manifest.member, manifest.made));
     }
     settle(dir, how)?;
+    if from.is_some() {
+        fs::remove_file(daemon::restoring(dir))?;
+    }
     say(match how {
         Restored::Wait => {
             "next:  hansed token add admin --role read --role publish --role admin\n       \
