@@ -49,8 +49,7 @@ pub(super) fn run(dir: &Path, from: Option<From<'_>>, alone: bool) -> Result<Exi
     }
     say(match how {
         Restored::Wait => {
-            "next:  hansed token add admin --role read --role publish --role admin\n       \
-             hansed serve\n\
+            "next: `hansed token add admin --role read --role publish --role admin`, then `hansed serve`.\n\
              The node signs nothing before a peer gave it its own records back; without any peer,\n\
              `hansed restore --alone` lets it go on, if it signed nothing since the backup.\n"
         }
