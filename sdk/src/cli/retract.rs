@@ -16,7 +16,7 @@ use crate::client::Client;
 /// With --json: {"id","position"} of the retraction.
 #[derive(Args)]
 #[command(after_long_help = "Example:
-  hanse retract 6b1f0c…   # the record's id, as `hanse publish` printed it")]
+  hanse retract 5f0c…9a")]
 pub(super) struct Retract {
     /// The record's id
     record: RecordId,

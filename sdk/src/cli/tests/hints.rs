@@ -52,7 +52,7 @@ fn words(line: &str) -> Vec<String> {
         "N" => "1".to_owned(),
         "LINES:HASH" => "1:9f86d081".to_owned(),
         "ROLE" => "read".to_owned(),
-        "5f0c…9a" => "5f0c".to_owned(),
+        "5f0c…9a" => "5f".repeat(32),
         word => word.trim_end_matches('…').to_owned(),
     };
     let words = quoted.split_whitespace().map(word);
