@@ -28,6 +28,7 @@ mod budget;
 mod complaints;
 mod derive;
 mod held;
+pub mod judgement;
 mod keeping;
 mod membership;
 mod publish;
@@ -164,6 +165,10 @@ pub struct Idle(pub u32);
 impl Idle {
     /// For a word that is not a record and told nothing: a signature checked.
     pub const WORD: Self = Self(8);
+    /// For a header that was checked and brought nothing: about the time it takes.
+    pub const CHECKED: Self = Self(8);
+    /// For a header whose bytes were seen before.
+    pub const SEEN: Self = Self(1);
 }
 
 /// Takes the verdict to the mesh, with what came of no use. Called once, before the commit: passing on

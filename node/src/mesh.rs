@@ -14,6 +14,7 @@
 //! - `silence`, `slow`: links that are made anew or closed though their connections stand
 //! - `charter`: the one call open to strangers
 //! - `transport`, `cut`: TCP, Noise, Yamux, and a way out; QUIC if wanted. `meters`, `bucket`: what is counted; paces
+//! - `wires`: sockets given from outside in the place of TCP, for the simulation alone
 //! - `engine`: the task that owns the swarm. `handle`: how the rest of the node speaks to it
 
 mod bucket;
@@ -31,6 +32,8 @@ mod resolve;
 mod silence;
 mod slow;
 mod transport;
+#[cfg(feature = "simulation")]
+pub mod wires;
 
 #[cfg(test)]
 mod tests;
@@ -281,7 +284,14 @@ pub fn start(
     registry: &mut Registry,
     stop: CancellationToken,
 ) -> Result<(MeshHandle, JoinHandle<Result<(), MeshError>>), MeshError> {
-    let (engine, handle) =
-        engine::Engine::new(&settings, node_secret, &community, membership, events, registry)?;
+    let (engine, handle) = engine::Engine::new(
+        &settings,
+        transport::Underlay::Tcp,
+        node_secret,
+        &community,
+        membership,
+        events,
+        registry,
+    )?;
     Ok((handle, tokio::spawn(engine.run(stop))))
 }

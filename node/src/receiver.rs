@@ -18,9 +18,9 @@ use crate::metrics::Metrics;
 use crate::presence::AddressBook;
 use crate::store::Reader;
 
-mod fair;
+pub mod fair;
 mod streams;
-mod tabs;
+pub mod tabs;
 
 use fair::Fair;
 use streams::Room;

@@ -13,6 +13,7 @@ use hanse_protocol::refusal::{Fault, Permanence, Refusal};
 use super::ahead::{Found, Looked};
 use super::budget::Grant;
 use super::held::ASIDE;
+use super::judgement::{Fate, Judgement};
 use super::recent::{Claims, Judged};
 use super::worker::Worker;
 use super::{BodyFate, ExchangeError, Healed, Idle, Nudge, Reply, Verdict, VerdictReply};
@@ -20,24 +21,6 @@ use super::{batch, derive};
 use crate::clock;
 use crate::store::entry::{BodyEntry, BodyState, Entry, Origin, RecordEntry};
 use crate::store::facts::RecordFacts;
-
-/// What came of one record of a frame.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fate {
-    /// Newly admitted.
-    Admitted,
-    /// Newly admitted without its body, since its author is over its budget.
-    Unheld,
-    /// Nothing new.
-    Known,
-    /// Refused; whether the courier should have known.
-    Refused { courier: bool },
-}
-
-/// What is counted for a header that was checked and brought nothing, and for one whose bytes were
-/// seen before: about the time they take.
-const CHECKED: u32 = 8;
-const SEEN: u32 = 1;
 
 /// What was admitted and has not joined the commit yet.
 pub(super) struct Unread {
@@ -57,24 +40,13 @@ impl Worker {
         let Some(charters) = self.charters.clone() else {
             return verdict(Verdict::Ignore, Idle(0));
         };
-        let mut admitted = false;
-        let mut rejected = false;
-        let mut author = None;
+        let mut judgement = Judgement::default();
         self.idle = 0;
         for carried in records {
             let (fate, signer) = self.arrive(&charters, courier, (carried, None), Origin::Gossip);
-            admitted |= fate == Fate::Admitted;
-            rejected |= fate == Fate::Refused { courier: true };
-            // A frame is one author's; a mixed one could hide a forgery behind a true record.
-            rejected |= signer.is_some() && author.get_or_insert_with(|| signer.clone()) != &signer;
+            judgement.note(fate, signer);
         }
-        let judged = match (rejected, admitted) {
-            (true, _) => Verdict::Reject,
-            (false, true) => Verdict::Accept,
-            // What is over its author's budget is not carried further; healing brings its header.
-            (false, false) => Verdict::Ignore,
-        };
-        verdict(judged, Idle(self.idle));
+        verdict(judgement.verdict(), Idle(self.idle));
         self.read_admitted(&charters);
     }
 
@@ -118,7 +90,7 @@ impl Worker {
                 _ => true,
             });
         if let Some((judged, claims)) = judged {
-            self.idle += SEEN;
+            self.idle += Idle::SEEN.0;
             let fate = self.seen(judged, &claims, carried.body, courier, origin);
             return (fate, Some(claims.author.clone()));
         }
@@ -132,7 +104,7 @@ impl Worker {
                 let signed = match Signed::decode(&carried.header, charters.community()) {
                     Ok(signed) => signed,
                     Err(refusal) => {
-                        self.idle += CHECKED;
+                        self.idle += Idle::CHECKED.0;
                         return (self.refuse(&refusal, None, courier), None);
                     }
                 };
@@ -165,7 +137,11 @@ impl Worker {
                 fate
             }
         };
-        self.idle += if fate == Fate::Admitted { 0 } else { CHECKED };
+        self.idle += if fate == Fate::Admitted {
+            0
+        } else {
+            Idle::CHECKED.0
+        };
         (fate, Some(claims.author))
     }
 

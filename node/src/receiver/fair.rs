@@ -17,7 +17,7 @@ const OF_ALL: usize = 512;
 const TURN: usize = 32 << 10;
 
 /// What waits, by courier.
-pub(super) struct Fair<T> {
+pub struct Fair<T> {
     queues: HashMap<NodeId, Queue<T>>,
     /// Couriers with something waiting, the next first.
     turns: VecDeque<NodeId>,
@@ -53,7 +53,7 @@ impl<T> Default for Fair<T> {
 impl<T> Fair<T> {
     /// Adds what a courier brought, and gives back what finds no room: the thing itself if its courier
     /// has too much waiting, or the last of whoever has most.
-    pub(super) fn push(&mut self, courier: NodeId, bytes: usize, item: T) -> Option<T> {
+    pub fn push(&mut self, courier: NodeId, bytes: usize, item: T) -> Option<T> {
         let own = self.queues.get(&courier);
         let (length, waiting) = own.map_or((0, 0), |queue| (queue.items.len(), queue.bytes));
         if length >= OF_ONE || waiting.saturating_add(bytes) > OF_ONE_BYTES {
@@ -88,7 +88,7 @@ impl<T> Fair<T> {
     }
 
     /// What is next, and who brought it.
-    pub(super) fn next(&mut self) -> Option<(NodeId, T)> {
+    pub fn next(&mut self) -> Option<(NodeId, T)> {
         loop {
             let courier = self.turns.pop_front()?;
             let Some(queue) = self.queues.get_mut(&courier) else {
