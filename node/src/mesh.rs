@@ -49,6 +49,8 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+#[cfg(feature = "simulation")]
+pub use gossip::Degree;
 pub use gossip::bare as gossip_settings;
 pub use handle::{MeshHandle, MeshStream, Ticket};
 pub use names::{peer_id_text, socket_address};
@@ -83,6 +85,9 @@ pub struct MeshSettings {
     pub silence: Duration,
     /// How long a peer may take nothing of what it is sent before its link is closed.
     pub patience: Duration,
+    /// Other numbers of gossip neighbours than the profile's, to compare them.
+    #[cfg(feature = "simulation")]
+    pub degree: Option<gossip::Degree>,
     /// Largest packet sent and read, bytes, where a story wants a link to fall silent.
     #[cfg(test)]
     pub(crate) transmit: Option<usize>,
@@ -97,6 +102,8 @@ impl Default for MeshSettings {
             stranger_timeout: Duration::from_secs(10),
             silence: Duration::from_secs(180),
             patience: Duration::from_secs(30),
+            #[cfg(feature = "simulation")]
+            degree: None,
             #[cfg(test)]
             transmit: None,
         }

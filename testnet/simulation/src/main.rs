@@ -57,6 +57,10 @@ struct Args {
     /// Members that are no friends: a forger, a replayer, a withholder, and so on in turn
     #[arg(long, default_value_t = 0)]
     hostile: usize,
+    /// Other gossip neighbours than the daemon's 6,4,12, to compare: as many as a node wants, fewer than
+    /// which are too few, more than which are too many
+    #[arg(long, value_name = "WANTED,LEAST,MOST", value_parser = three)]
+    mesh: Option<[usize; 3]>,
     /// How often each node compares what it holds with one neighbour, seconds; 0 is never
     #[arg(long, default_value_t = 30)]
     heal: u64,
@@ -84,11 +88,18 @@ impl Args {
             loss: self.loss,
             churn: self.churn,
             hostile: self.hostile,
+            mesh: self.mesh,
             heal: Duration::from_secs(self.heal),
             settle: Duration::from_secs(self.settle),
             patience: Duration::from_secs(self.patience),
         }
     }
+}
+
+fn three(text: &str) -> Result<[usize; 3], String> {
+    let numbers: Result<Vec<usize>, _> = text.split(',').map(str::parse).collect();
+    let three = numbers.ok().and_then(|numbers| numbers.try_into().ok());
+    three.ok_or_else(|| format!("`{text}` is not three numbers with commas between them"))
 }
 
 fn main() -> Result<ExitCode, Failure> {

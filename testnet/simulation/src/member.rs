@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hanse_node::mesh::wires::{Wires, start_over};
-use hanse_node::mesh::{MeshEvent, MeshHandle, MeshSettings, Publish, Verdict};
+use hanse_node::mesh::{Degree, MeshEvent, MeshHandle, MeshSettings, Publish, Verdict};
 use hanse_node::sender::Filling;
 use hanse_protocol::identity::NodeId;
 use hanse_protocol::reconcile::Place;
@@ -86,6 +86,12 @@ impl Member {
         let settings = MeshSettings {
             listen: vec![format!("/memory/{place}")],
             silence: SILENCE,
+            degree: world.plan.mesh.map(|[target, low, high]| Degree {
+                target,
+                low,
+                high,
+                outbound: Degree::PEER.outbound,
+            }),
             ..MeshSettings::default()
         };
         let (sender, mut events) = mpsc::channel(EVENTS);

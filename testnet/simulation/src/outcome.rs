@@ -64,6 +64,8 @@ pub struct Outcome {
     pub links: Quantiles,
     /// Gossip neighbours of each node before the first record.
     pub neighbours: Quantiles,
+    /// The mean of the same.
+    pub mean_neighbours: f64,
     /// Bytes on all lines for each delivery, from the first record to the last delivery, what an idle
     /// league says meanwhile included.
     pub bytes: f64,
@@ -118,6 +120,10 @@ impl Outcome {
             copies: ratio(meters.copies, meters.first),
             links: Quantiles::of(readings.links.iter().map(|(links, _)| *links as f64).collect()),
             neighbours: Quantiles::of(readings.links.iter().map(|(_, mesh)| *mesh as f64).collect()),
+            mean_neighbours: ratio(
+                readings.links.iter().map(|(_, mesh)| *mesh as f64).sum(),
+                readings.links.len() as f64,
+            ),
             bytes: ratio(readings.bytes as f64, arrivals.len() as f64),
             frame_bytes: ratio(meters.copied_bytes, meters.copies),
             idle_bytes: readings.idle_bytes,

@@ -27,6 +27,9 @@ pub struct Plan {
     pub churn: f64,
     /// Members that forge, replay or keep to themselves what they should pass on, in turn.
     pub hostile: usize,
+    /// Gossip neighbours of a node, where they are to be others than the daemon's: as many as it wants,
+    /// fewer than which are too few, more than which are too many.
+    pub mesh: Option<[usize; 3]>,
     /// How often each node compares what it holds with a neighbour; zero is never.
     pub heal: Duration,
     /// How long the league has to come together before the first record.
@@ -48,6 +51,7 @@ impl Default for Plan {
             loss: 0.0,
             churn: 0.0,
             hostile: 0,
+            mesh: None,
             heal: Duration::from_secs(30),
             settle: Duration::from_secs(30),
             patience: Duration::from_secs(120),

@@ -54,7 +54,10 @@ fn write(text: &mut String, o: &Outcome) -> std::fmt::Result {
     )?;
     let few = |q: crate::Quantiles| format!("{:.0} / {:.0}", q.p50, q.max);
     line("links a node, p50/max", few(o.links))?;
-    line("gossip neighbours, p50/max", few(o.neighbours))?;
+    line(
+        "gossip neighbours, mean/p50/max",
+        format!("{:.2} / {}", o.mean_neighbours, few(o.neighbours)),
+    )?;
     line(
         "frames forged / stale / no room",
         format!("{} / {} / {}", o.rejected, o.ignored, o.full),
