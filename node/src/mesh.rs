@@ -58,7 +58,7 @@ pub use names::{peer_id_text, socket_address};
 /// What part a node takes in carrying the community's gossip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// One among equals: 6 (4 to 12) neighbours, and up to 20 links in a large community.
+    /// One among equals: 5 (4 to 10) neighbours, and up to 20 links in a large community.
     #[default]
     Peer,
     /// It carries many members that can only dial out: 32 (24 to 96) neighbours.

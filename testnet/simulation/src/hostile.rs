@@ -32,7 +32,7 @@ impl Malice {
     pub(crate) fn pause(self) -> Option<Duration> {
         match self {
             Self::Forger => Some(Duration::from_secs(1)),
-            Self::Replayer => Some(Duration::from_millis(50)),
+            Self::Replayer => Some(Duration::from_millis(200)),
             Self::Withholder => None,
         }
     }

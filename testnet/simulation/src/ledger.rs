@@ -23,6 +23,7 @@ pub(crate) struct Ledger {
     honest: usize,
     numbers: HashMap<RecordId, usize>,
     published: Vec<Instant>,
+    drawn: blake3::Hasher,
     /// By record, then by node.
     arrivals: Vec<Vec<Option<Arrival>>>,
     nodes: usize,
@@ -41,6 +42,7 @@ impl Ledger {
     /// A record is published now by an honest node.
     pub(crate) fn published(&mut self, id: RecordId, by: usize, now: Instant) {
         self.numbers.insert(id, self.published.len());
+        self.drawn.update(id.as_bytes());
         self.published.push(now);
         self.arrivals.push(vec![None; self.nodes]);
         self.missing += self.honest;
@@ -84,6 +86,11 @@ impl Ledger {
     /// Records that honest nodes do not have yet, each counted once for each node.
     pub(crate) fn missing(&self) -> usize {
         self.missing
+    }
+
+    /// The first half of a hash over the ids of all records, in their order.
+    pub(crate) fn drawn(&self) -> String {
+        self.drawn.finalize().to_hex().chars().take(32).collect()
     }
 
     /// Records published.

@@ -41,9 +41,13 @@ struct Args {
     /// Bytes of a record's object before it is packed
     #[arg(long, default_value_t = 600)]
     size: usize,
-    /// Median delay of a line one way, milliseconds; one in twenty takes 2.3 times as long or longer
+    /// Median delay of a line one way, milliseconds
     #[arg(long, default_value_t = 25)]
     delay: u64,
+    /// How far delays spread: the deviation of their logarithm. At 0.5 one line in twenty takes 2.3 times
+    /// the median or more; at 0 all take the same
+    #[arg(long, default_value_t = 0.5)]
+    spread: f64,
     /// What a node's uplink carries, Mbit/s
     #[arg(long, default_value_t = 100.0)]
     bandwidth: f64,
@@ -84,6 +88,7 @@ impl Args {
             rate: self.rate,
             size: self.size,
             delay: Duration::from_millis(self.delay),
+            spread: self.spread,
             bandwidth: self.bandwidth * 1e6,
             loss: self.loss,
             churn: self.churn,

@@ -12,6 +12,8 @@ pub(crate) struct Meters {
     pub(crate) first: f64,
     /// Bytes of the copies, as they left the author.
     pub(crate) copied_bytes: f64,
+    /// Frames accepted, and so passed on.
+    pub(crate) accepted: f64,
     /// Frames refused as forged.
     pub(crate) rejected: f64,
     /// Frames that came over from nobody's fault.
@@ -40,6 +42,7 @@ impl Meters {
             copies: sum("hanse_gossip_topic_msg_recv_counts_unfiltered_total", ""),
             first: sum("hanse_gossip_topic_msg_recv_counts_total", ""),
             copied_bytes: sum("hanse_gossip_topic_msg_recv_bytes_unfiltered_total", ""),
+            accepted: sum("hanse_mesh_verdicts_total", "\"accept\""),
             rejected: sum("hanse_mesh_verdicts_total", "\"reject\""),
             ignored: sum("hanse_mesh_verdicts_total", "\"ignore\""),
             full: sum("hanse_mesh_frames_dropped_total", "\"full\""),
@@ -49,11 +52,23 @@ impl Meters {
         }
     }
 
+    /// Copies of each frame that was accepted. What was not accepted nobody passed on: each of it came once,
+    /// and is left out.
+    pub(crate) fn copies_of_each(&self) -> f64 {
+        let refused = (self.first - self.accepted).max(0.0);
+        if self.accepted > 0.0 {
+            (self.copies - refused) / self.accepted
+        } else {
+            0.0
+        }
+    }
+
     /// Adds those of another.
     pub(crate) fn add(&mut self, other: &Self) {
         self.copies += other.copies;
         self.first += other.first;
         self.copied_bytes += other.copied_bytes;
+        self.accepted += other.accepted;
         self.rejected += other.rejected;
         self.ignored += other.ignored;
         self.full += other.full;

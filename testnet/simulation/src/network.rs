@@ -17,10 +17,6 @@ use crate::draws::Draws;
 use crate::line::{Quality, connect};
 use crate::plan::Plan;
 
-/// How far the delays of lines spread: the deviation of their logarithm. At 0.5 one line in twenty takes
-/// less than 0.44 times the median, and one in twenty more than 2.3 times.
-const SPREAD: f64 = 0.5;
-
 /// What each stream of draws is for.
 const DISTANCE: u64 = 1;
 const LINE: u64 = 2;
@@ -82,7 +78,7 @@ impl Network {
     fn distance(&self, one: u64, other: u64) -> Duration {
         let pair = [DISTANCE, one.min(other), one.max(other)];
         let mut draws = Draws::of(self.plan.seed, &pair);
-        self.plan.delay.mul_f64((SPREAD * draws.normal()).exp())
+        self.plan.delay.mul_f64((self.plan.spread * draws.normal()).exp())
     }
 
     /// Bytes that went over all lines so far.

@@ -40,6 +40,8 @@ impl Quantiles {
 pub struct Outcome {
     /// What was simulated.
     pub plan: Plan,
+    /// A hash over the ids of all records, in their order: it repeats with the seed to the last bit.
+    pub drawn: String,
     /// Records published.
     pub records: usize,
     /// Deliveries there had to be: each record to each node but its author's.
@@ -58,7 +60,7 @@ pub struct Outcome {
     pub hops: Quantiles,
     /// The mean of the same.
     pub mean_hops: f64,
-    /// Gossip messages received for each received first.
+    /// Copies of a frame that a node receives, the first included; frames nobody passed on left out.
     pub copies: f64,
     /// Links of each node before the first record.
     pub links: Quantiles,
@@ -108,6 +110,7 @@ impl Outcome {
         let ratio = |a: f64, b: f64| if b > 0.0 { a / b } else { 0.0 };
         Self {
             plan: plan.clone(),
+            drawn: ledger.drawn(),
             records: ledger.records(),
             due: ledger.records() * plan.honest().saturating_sub(1),
             gossiped: gossiped.len(),
@@ -117,7 +120,7 @@ impl Outcome {
             reached: Quantiles::of(arrivals.iter().map(|arrival| millis(arrival.after)).collect()),
             mean_hops: ratio(hops.iter().sum(), hops.len() as f64),
             hops: Quantiles::of(hops),
-            copies: ratio(meters.copies, meters.first),
+            copies: meters.copies_of_each(),
             links: Quantiles::of(readings.links.iter().map(|(links, _)| *links as f64).collect()),
             neighbours: Quantiles::of(readings.links.iter().map(|(_, mesh)| *mesh as f64).collect()),
             mean_neighbours: ratio(

@@ -31,6 +31,7 @@ fn write(text: &mut String, o: &Outcome) -> std::fmt::Result {
     )?;
     let share = |part: usize| 100.0 * part as f64 / o.due.max(1) as f64;
     let mut line = |name: &str, value: String| writeln!(text, "  {name:<34}{value}");
+    line("hash of what was drawn", o.drawn.clone())?;
     line("deliveries due", o.due.to_string())?;
     line(
         "  by gossip",

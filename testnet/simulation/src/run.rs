@@ -60,6 +60,11 @@ pub fn simulate(plan: &Plan) -> Result<Outcome, Failure> {
     })
 }
 
+/// Tells whoever waits how far it is.
+fn say(what: &str) {
+    eprintln!("{what}");
+}
+
 /// What happens at some moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
@@ -125,12 +130,23 @@ impl League {
         let before = self.world.network.bytes();
         let idle_bytes = (before - quiet) as f64 / IDLE.as_secs_f64() / plan.nodes as f64;
         let links = self.links().await;
+        say(&format!(
+            "{} nodes have come together after {:.0} s",
+            plan.nodes,
+            real.elapsed().as_secs_f64()
+        ));
         let first = Instant::now();
         for (when, event) in self.events() {
             sleep_until(first + when).await;
             self.happens(event).await?;
         }
         let last = Instant::now();
+        say(&format!(
+            "{} records are published after {:.0} s; {} are still missing somewhere",
+            plan.messages,
+            real.elapsed().as_secs_f64(),
+            self.world.ledger().missing()
+        ));
         while self.world.ledger().missing() > 0 && last.elapsed() < plan.patience {
             sleep(LOOK).await;
         }
