@@ -68,11 +68,15 @@ impl Node {
     }
 
     fn open_on(disk: Arc<dyn Disk>, handle: &str, folder: TempDir) -> Self {
-        let home = Home::of(&folder.path().join("store"));
-        Self::open_at(home, disk, handle, folder)
+        Self::open_at(Home::of, disk, handle, folder)
     }
 
-    fn open_at(home: Option<Home>, disk: Arc<dyn Disk>, handle: &str, folder: TempDir) -> Self {
+    fn open_at(
+        home: fn(&std::path::Path) -> Option<Home>,
+        disk: Arc<dyn Disk>,
+        handle: &str,
+        folder: TempDir,
+    ) -> Self {
         let keystore = Keystore::open(&folder.path().join("keys")).unwrap();
         let member = Arc::new(Member::open(profile(handle), &keystore).unwrap());
         let settings = StoreSettings {
@@ -96,7 +100,7 @@ impl Node {
             opaque_max: OPAQUE_MAX,
             retention: Retention::default(),
             lost: false,
-            home,
+            home: home(&folder.path().join("store")),
         };
         let (exchange, thread) = start(parts).unwrap();
         Self {

@@ -412,7 +412,7 @@ async fn an_old_copy_that_hears_what_it_said_since_opens_a_new_epoch() {
     drop(city);
     // Nobody said that it is old, and its home does not show it. The first that comes is not the last
     // there is.
-    let city = Node::open_at(None, Arc::new(RealDisk), "port-city", backup);
+    let city = Node::open_at(|_| None, Arc::new(RealDisk), "port-city", backup);
     for carried in later {
         assert_eq!(healed(&city, vec![carried]).await.admitted, 1);
     }
