@@ -242,7 +242,7 @@ impl Receiver {
     /// Gives the exchange what waits, each courier in its turn.
     fn hand_over(&self, desk: &mut Desk) {
         while desk.at_exchange < AT_EXCHANGE
-            && let Some((courier, Waiting { ticket, records })) = desk.waiting.next()
+            && let Some((courier, Waiting { ticket, records })) = desk.waiting.take()
         {
             let reply = self.reply(desk, courier, ticket);
             // A full inbox is nobody's fault; healing brings the records again.

@@ -177,7 +177,7 @@ impl Desk {
         let now = Instant::now();
         self.free = self.free.max(now);
         while self.free < now + STEP {
-            let Some((courier, Waiting { ticket, records })) = self.waiting.next() else {
+            let Some((courier, Waiting { ticket, records })) = self.waiting.take() else {
                 self.idle = true;
                 return;
             };
