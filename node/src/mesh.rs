@@ -49,9 +49,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-#[cfg(feature = "simulation")]
-pub use gossip::Degree;
-pub use gossip::bare as gossip_settings;
+pub use gossip::{Degree, bare as gossip_settings};
 pub use handle::{MeshHandle, MeshStream, Ticket};
 pub use names::{peer_id_text, socket_address};
 
