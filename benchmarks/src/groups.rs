@@ -6,6 +6,7 @@ use crate::measure::{Failure, Scale, say};
 use crate::stock::Stocks;
 use crate::table::Table;
 
+mod catchup;
 mod commit;
 mod large;
 mod league;
@@ -19,6 +20,8 @@ pub(crate) enum Group {
     Protocol,
     /// Admission to durable commit, beside bare verification on all cores.
     Commit,
+    /// A node 100,000 records behind catches up from three peers, beside local ingest of the same.
+    Catchup,
     /// Store ingest beside bare fjall; reading meanwhile, opening, reindexing.
     Store,
     /// Search over HTTP and in process, at 100,000 and at a million objects.
@@ -41,6 +44,10 @@ pub(crate) async fn run(groups: &[Group], scale: &Scale, table: &mut Table) -> R
     if has(Group::Commit) {
         say("commit: admission to durable commit");
         commit::run(scale, table).await?;
+    }
+    if has(Group::Catchup) {
+        say("catchup: a node that is far behind heals from three peers");
+        catchup::run(scale, table).await?;
     }
     if has(Group::Store) {
         say("store: ingest beside bare fjall");

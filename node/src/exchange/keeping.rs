@@ -115,6 +115,12 @@ impl Keeping {
             taken_back: Vec::new(),
         }
     }
+
+    /// Whether a chain has left up to this number.
+    pub(super) fn has_left(&self, author: &Handle, lane: u16, epoch: u32, seq: u64) -> bool {
+        let last = self.retired.get(&(author.clone(), lane, epoch));
+        last.is_some_and(|last| seq <= *last)
+    }
 }
 
 impl Worker {
