@@ -57,6 +57,11 @@ impl<B: Borrow<Blocks>, P: Places> Kept<B, P> {
         self.blocks.borrow()
     }
 
+    /// The places.
+    pub const fn places(&self) -> &P {
+        &self.places
+    }
+
     /// The first block that may hold something of a span, and the first behind all of them.
     fn blocks_of(&self, span: &Span) -> (At, At) {
         let blocks = self.blocks();
