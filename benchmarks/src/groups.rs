@@ -11,6 +11,7 @@ mod commit;
 mod large;
 mod league;
 mod protocol;
+mod reconcile;
 mod store;
 
 /// A group of figures.
@@ -24,6 +25,8 @@ pub(crate) enum Group {
     Catchup,
     /// Store ingest beside bare fjall; reading meanwhile, opening, reindexing.
     Store,
+    /// Two nodes compare what they hold, beside negentropy.
+    Reconcile,
     /// Search over HTTP and in process, at 100,000 and at a million objects.
     Search,
     /// A node's memory at 100,000 and at a million objects.
@@ -52,6 +55,10 @@ pub(crate) async fn run(groups: &[Group], scale: &Scale, table: &mut Table) -> R
     if has(Group::Store) {
         say("store: ingest beside bare fjall");
         store::run(scale, table)?;
+    }
+    if has(Group::Reconcile) {
+        say("reconcile: two nodes compare what they hold");
+        reconcile::run(scale, table)?;
     }
     if has(Group::League) {
         say("league: publish to searchable");

@@ -15,12 +15,14 @@ use crate::identity::RecordId;
 use crate::limits;
 use crate::timestamp::Timestamp;
 
+mod blocks;
 mod edge;
 mod pass;
 mod sum;
 #[cfg(test)]
 mod tests;
 
+pub use blocks::{Blocks, Kept, MOST as BLOCK, Places};
 pub use pass::{Need, Pass, PassError};
 pub use sum::{Digest, Key, Sum};
 
