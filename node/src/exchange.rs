@@ -46,7 +46,7 @@ pub use derive::{BrokenCharters, Deriver};
 pub use held::{Flaws, Missing, Twin};
 pub use keeping::Retention;
 pub(crate) use membership::view_of;
-pub use restored::Restored;
+pub use restored::{Home, Restored};
 pub use worker::{Parts, StartError, Thread, start};
 
 /// Pieces of work that may wait for the exchange; a full queue means Ignore for gossip and 503 for
@@ -267,8 +267,11 @@ enum Command {
     Witness(Vec<Deed>, Option<(&'static str, Vec<u8>)>, Reply<()>),
     Retract(Actor, RecordId, Reply<local::RetractReply>),
     Retain(Actor, bool, Reply<local::RetainReply>),
-    /// Holdings were compared with a peer, and what it had more was fetched.
-    Compared,
+    Compared {
+        peer: NodeId,
+        whole: bool,
+        connected: Vec<NodeId>,
+    },
 }
 
 impl Command {
@@ -297,7 +300,7 @@ impl Command {
             Self::Witness(_, _, reply) => refuse(reply),
             Self::Retract(_, _, reply) => refuse(reply),
             // What leaves makes room.
-            other @ (Self::Retain(..) | Self::Compared) => return Some(other),
+            other @ (Self::Retain(..) | Self::Compared { .. }) => return Some(other),
             // A cursor that has moved on: a few bytes, and only after something was committed.
             note @ Self::Note { .. } => return Some(note),
         }
@@ -462,9 +465,14 @@ impl Exchange {
         self.ask(|reply| Command::Retain(actor, confirm, reply)).await
     }
 
-    /// Tells that holdings were compared with a peer, and what it had more was fetched. Best effort.
-    pub fn compared(&self) {
-        let _ = self.inbox.try_send(Command::Compared);
+    /// Tells that a conversation with a peer ended: whether it was found to hold nothing that this node
+    /// lacks, and who is connected. Best effort.
+    pub fn compared(&self, peer: NodeId, whole: bool, connected: Vec<NodeId>) {
+        let _ = self.inbox.try_send(Command::Compared {
+            peer,
+            whole,
+            connected,
+        });
     }
 
     /// Hands over the records of a gossip frame, or gives the reply back if the inbox is full.

@@ -240,12 +240,16 @@ impl Healer {
         agenda.busy.insert(peer);
         let healer = self.clone();
         agenda.conversations.spawn(async move {
-            match healer.ask(peer, grace).await {
+            let asked = healer.ask(peer, grace).await;
+            let connected = healer.links.now().into_iter().collect();
+            healer
+                .exchange
+                .compared(peer, matches!(asked, Ok(true)), connected);
+            match asked {
                 Ok(all) => {
                     healer.shunned.forgive(&peer);
                     if all {
                         healer.progress.healed(peer);
-                        healer.exchange.compared();
                     }
                     healer.metrics.healed(if all { "done" } else { "some" });
                 }

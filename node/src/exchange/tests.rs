@@ -90,6 +90,7 @@ impl Node {
             opaque_max: OPAQUE_MAX,
             retention: Retention::default(),
             lost: false,
+            home: Home::of(&folder.path().join("store")),
         };
         let (exchange, thread) = start(parts).unwrap();
         Self {
@@ -108,6 +109,12 @@ impl Node {
     }
 
     fn restart_on(self, disk: Arc<dyn Disk>) -> Self {
+        let (handle, folder) = self.stop();
+        Self::open_on(disk, &handle, folder)
+    }
+
+    /// Stops and gives up its folder.
+    fn stop(self) -> (String, TempDir) {
         let Self {
             exchange,
             reader,
@@ -119,7 +126,7 @@ impl Node {
         } = self;
         drop((exchange, reader, nudges));
         thread.join().unwrap().unwrap();
-        Self::open_on(disk, member.profile.handle.as_str(), folder)
+        (member.profile.handle.to_string(), folder)
     }
 
     async fn frame(&self, records: Vec<Carried>) -> Verdict {

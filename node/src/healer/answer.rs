@@ -3,7 +3,7 @@
 //! the peer's reading speed is the pace.
 
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use hanse_protocol::admission::Admitted;
@@ -13,11 +13,11 @@ use hanse_protocol::frame::Carried;
 use hanse_protocol::heal::{Answer, IDS, KeyChoice, PAGE, QUESTION, Question, STREAMED, STREAMED_BYTES};
 use hanse_protocol::identity::{NodeId, RecordId};
 use hanse_protocol::limits;
-use hanse_protocol::reconcile::{self, Asked, Key, Place, Span};
+use hanse_protocol::reconcile::{self, Asked, Blocks, Key, Place, Span};
 use tokio::time::Instant;
 
 use super::talk::{self, Patience, TalkError};
-use super::view::Timeline;
+use super::view::{Hashed, Timeline};
 use crate::exchange::{CharterFate, Exchange};
 use crate::mesh::{self, MeshStream};
 use crate::store::entry::BodyState;
@@ -31,6 +31,9 @@ const PAGES: usize = 256;
 
 /// How soon a peer may ask again to be compared with under another key: it costs a look at all there is.
 const PASS: Duration = Duration::from_secs(10 * 60);
+
+/// Peers whose pass is remembered summed up; with more, each is summed up anew at its next question.
+const HASHED: usize = 8;
 
 /// Why an answer stopped.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +50,14 @@ enum AnswerError {
     Protocol,
 }
 
+/// A nonce that a peer named.
+struct Named {
+    nonce: [u8; 32],
+    at: Instant,
+    /// What is held, summed up under the key of it, once that was asked for.
+    hashed: Option<Arc<Blocks>>,
+}
+
 /// What answers are made from. Cheap to clone.
 #[derive(Clone)]
 pub struct Answerer {
@@ -54,8 +65,8 @@ pub struct Answerer {
     store: Reader,
     /// From which this node's nonces are made, so that none need be remembered.
     secret: [u8; 32],
-    /// Which nonce each peer named last, and when.
-    passes: Arc<Mutex<HashMap<NodeId, ([u8; 32], Instant)>>>,
+    /// Which nonce each peer named last.
+    passes: Arc<Mutex<HashMap<NodeId, Named>>>,
 }
 
 impl Answerer {
@@ -133,36 +144,74 @@ impl Answerer {
         if asked.is_empty() || !falling || asked.iter().any(|asked| asked.span.from >= asked.span.to) {
             return Err(AnswerError::Protocol);
         }
-        let key = match key {
-            KeyChoice::Community => Key::of_community(charters.community()),
-            KeyChoice::Pass(theirs) if self.is_current(&from, &theirs) => {
-                Key::of_pass(&theirs, &self.nonce_for(&from, &theirs))
-            }
-            KeyChoice::Pass(_) => return Ok(Answer::Later),
-        };
-        let held = Timeline {
+        let timeline = Timeline {
             store: self.store.clone(),
             community: *charters.community(),
         };
-        let told = tokio::task::spawn_blocking(move || reconcile::answer(&held, &key, &asked));
-        Ok(Answer::Compared(told.await??))
+        let told = match key {
+            KeyChoice::Community => {
+                let key = Key::of_community(charters.community());
+                tokio::task::spawn_blocking(move || reconcile::answer(&timeline, &key, &asked)).await??
+            }
+            KeyChoice::Pass(theirs) => {
+                let Some(hashed) = self.hashed(from, &theirs, &timeline).await? else {
+                    return Ok(Answer::Later);
+                };
+                let held = Hashed::new(hashed, timeline);
+                let answer = move || reconcile::answer(&held, held.blocks().key(), &asked);
+                tokio::task::spawn_blocking(answer).await??
+            }
+        };
+        Ok(Answer::Compared(told))
+    }
+
+    /// What is held under the key of a pass, hashed at its first question; `None` if the nonce is not the
+    /// last one the peer named.
+    async fn hashed(
+        &self,
+        from: NodeId,
+        theirs: &[u8; 32],
+        timeline: &Timeline,
+    ) -> Result<Option<Arc<Blocks>>, AnswerError> {
+        match self.passes().get(&from) {
+            Some(named) if named.nonce == *theirs => {
+                if let Some(hashed) = &named.hashed {
+                    return Ok(Some(Arc::clone(hashed)));
+                }
+            }
+            _ => return Ok(None),
+        }
+        let key = Key::of_pass(theirs, &self.nonce_for(&from, theirs));
+        let timeline = timeline.clone();
+        let hashed = tokio::task::spawn_blocking(move || timeline.hash(key)).await??;
+        let mut passes = self.passes();
+        if passes.values().filter(|named| named.hashed.is_some()).count() >= HASHED {
+            passes.values_mut().for_each(|named| named.hashed = None);
+        }
+        if let Some(named) = passes.get_mut(&from).filter(|named| named.nonce == *theirs) {
+            named.hashed = Some(Arc::clone(&hashed));
+        }
+        Ok(Some(hashed))
+    }
+
+    fn passes(&self) -> MutexGuard<'_, HashMap<NodeId, Named>> {
+        self.passes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Our nonce for a peer's.
     fn nonce(&self, from: NodeId, theirs: [u8; 32]) -> Answer {
-        let mut passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut passes = self.passes();
         let now = Instant::now();
-        passes.retain(|_, (_, at)| now.duration_since(*at) < PASS);
-        if passes.get(&from).is_some_and(|(known, _)| *known != theirs) {
+        passes.retain(|_, named| now.duration_since(named.at) < PASS);
+        if passes.get(&from).is_some_and(|named| named.nonce != theirs) {
             return Answer::Later;
         }
-        passes.entry(from).or_insert((theirs, now));
+        passes.entry(from).or_insert(Named {
+            nonce: theirs,
+            at: now,
+            hashed: None,
+        });
         Answer::Nonce(self.nonce_for(&from, &theirs))
-    }
-
-    fn is_current(&self, from: &NodeId, theirs: &[u8; 32]) -> bool {
-        let passes = self.passes.lock().unwrap_or_else(PoisonError::into_inner);
-        passes.get(from).is_some_and(|(known, _)| known == theirs)
     }
 
     fn nonce_for(&self, from: &NodeId, theirs: &[u8; 32]) -> [u8; 32] {

@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use hanse_protocol::heal::{Answer, KeyChoice, Question};
 use hanse_protocol::identity::NodeId;
-use hanse_protocol::reconcile::{Key, Pass, Place, Span};
+use hanse_protocol::reconcile::{Held, Key, Pass, Place, Span};
 use tokio::time::Instant;
 
 use super::ask::{AskError, Conversation};
-use super::view::{Timeline, View};
+use super::view::{Hashed, Timeline, View};
 use crate::clock;
+use crate::store::StoreError;
 
 /// Peers whose comparing was cut short that are remembered.
 const PEERS: usize = 64;
@@ -112,7 +113,8 @@ impl Conversation<'_> {
         let key = Key::of_community(self.charters.community());
         let mut missing = 0;
         while !pass.is_done() {
-            let stepped = self.step(pass.clone(), &key, KeyChoice::Community).await;
+            let held = self.timeline();
+            let stepped = self.step(pass.clone(), held, &key, KeyChoice::Community).await;
             let found;
             (pass, found) = match stepped {
                 Ok(stepped) => stepped,
@@ -146,6 +148,9 @@ impl Conversation<'_> {
             _ => return Err(AskError::Protocol),
         };
         let key = Key::of_pass(&ours, &theirs);
+        let (timeline, under) = (self.timeline(), key.clone());
+        let hashed = tokio::task::spawn_blocking(move || timeline.hash(under));
+        let hashed = hashed.await??;
         let [closed, _] = Span::horizon(clock::now(), self.charters.charter().horizon());
         let mut pass = Pass::new(
             Some(closed)
@@ -156,7 +161,8 @@ impl Conversation<'_> {
         let mut missing = 0;
         while !pass.is_done() {
             let found;
-            (pass, found) = self.step(pass, &key, KeyChoice::Pass(ours)).await?;
+            let held = Hashed::new(Arc::clone(&hashed), self.timeline());
+            (pass, found) = self.step(pass, held, &key, KeyChoice::Pass(ours)).await?;
             missing += found;
         }
         tracing::info!(peer = %self.peer, missing, "compared under a key of our own");
@@ -165,8 +171,21 @@ impl Conversation<'_> {
     }
 
     /// One question and its answer; what is left to compare, and how much was found missing.
-    async fn step(&mut self, pass: Pass, key: &Key, choice: KeyChoice) -> Result<(Pass, usize), AskError> {
-        let view = Arc::new(self.view());
+    async fn step<H>(
+        &mut self,
+        pass: Pass,
+        held: H,
+        key: &Key,
+        choice: KeyChoice,
+    ) -> Result<(Pass, usize), AskError>
+    where
+        H: Held<Error = StoreError> + Send + Sync + 'static,
+    {
+        let view = Arc::new(View {
+            held,
+            exchange: self.healer.exchange.clone(),
+            fruitless: self.fruitless(),
+        });
         let (asking, under) = (Arc::clone(&view), key.clone());
         let asked = tokio::task::spawn_blocking(move || {
             let asked = pass.question(&*asking, &under);
@@ -191,14 +210,10 @@ impl Conversation<'_> {
         Ok((pass, found))
     }
 
-    fn view(&self) -> View<Timeline> {
-        View {
-            held: Timeline {
-                store: self.healer.store.clone(),
-                community: *self.charters.community(),
-            },
-            exchange: self.healer.exchange.clone(),
-            fruitless: self.fruitless(),
+    fn timeline(&self) -> Timeline {
+        Timeline {
+            store: self.healer.store.clone(),
+            community: *self.charters.community(),
         }
     }
 }

@@ -5,8 +5,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use hanse_protocol::identity::CommunityId;
-use hanse_protocol::reconcile::{Held, Key, Place, Span, Sum};
+use hanse_protocol::reconcile::{Blocks, Held, Kept, Key, Place, Places, Span, Sum};
 
+use crate::clock;
 use crate::exchange::Exchange;
 use crate::store::{Reader, StoreError};
 
@@ -17,6 +18,7 @@ const ASIDE: usize = 32_768;
 const CHUNK: usize = 1_024;
 
 /// The records of a community in the store, summed up place by place.
+#[derive(Clone)]
 pub(super) struct Timeline {
     pub(super) store: Reader,
     pub(super) community: CommunityId,
@@ -50,6 +52,41 @@ impl Timeline {
     }
 }
 
+impl Places for Timeline {
+    type Error = StoreError;
+
+    fn places(&self, span: &Span, limit: usize) -> Result<Vec<Place>, StoreError> {
+        let mut places = Vec::new();
+        if limit > 0 {
+            self.walk(span, |place| {
+                places.push(place);
+                places.len() < limit
+            })?;
+        }
+        Ok(places)
+    }
+}
+
+/// Places of closed days with sums under the key of a pass: all are hashed once for it.
+pub(super) type Hashed = Kept<Arc<Blocks>, Timeline>;
+
+impl Timeline {
+    /// The sums of all days before today under the key of a pass.
+    pub(super) fn hash(&self, key: Key) -> Result<Arc<Blocks>, StoreError> {
+        let closed = Span {
+            from: Place::FIRST,
+            to: Place::at(clock::now()).day(),
+        };
+        let mut places = Vec::new();
+        self.walk(&closed, |place| {
+            places.push(place);
+            true
+        })?;
+        let blocks = Blocks::of(key, places.into_iter().map(Ok::<_, StoreError>))?;
+        Ok(Arc::new(blocks))
+    }
+}
+
 impl Held for Timeline {
     type Error = StoreError;
 
@@ -63,14 +100,7 @@ impl Held for Timeline {
     }
 
     fn places(&self, span: &Span, limit: usize) -> Result<Vec<Place>, StoreError> {
-        let mut places = Vec::new();
-        if limit > 0 {
-            self.walk(span, |place| {
-                places.push(place);
-                places.len() < limit
-            })?;
-        }
-        Ok(places)
+        Places::places(self, span, limit)
     }
 
     fn cuts(&self, span: &Span, parts: usize) -> Result<Vec<Place>, StoreError> {
