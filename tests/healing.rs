@@ -3,14 +3,18 @@
 
 use std::time::Instant;
 
+use hanse_node::mesh::MeshStream;
+use hanse_protocol::charter::CharterRef;
+use hanse_protocol::heal::{self, Answer, KeyChoice, Question};
 use hanse_protocol::identity::RecordId;
 use hanse_protocol::local::Readable;
-use hanse_protocol::reconcile::Place;
+use hanse_protocol::reconcile::{Asked, Key, Place, Span, Sum, Told};
 use hanse_tests::api::Terms;
-use hanse_tests::evil::Pantry;
+use hanse_tests::evil::{Pantry, node_of, now};
 use hanse_tests::objects::{address, nth_address};
 use hanse_tests::wire::Wire;
 use hanse_tests::{Candidate, League, Node, eventually, hansed};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 /// Publishes so many records, one object each.
 async fn publishes(node: &Node, numbers: std::ops::Range<u32>) -> Vec<RecordId> {
@@ -127,11 +131,11 @@ async fn a_conversation_that_is_cut_goes_on_where_it_stopped() {
     let broken = wire.broken();
     assert!(broken >= 2, "it broke {broken} times");
     let metrics = league.node("acme-water").api().metrics().await;
-    assert_eq!(
-        metrics.value("hanse_healed_records_total"),
-        400,
-        "all of it by healing"
-    );
+    let healed = metrics.value("hanse_healed_records_total");
+    // Whoever was alone gossips what it made meanwhile once somebody is there.
+    let gossiped = metrics.value("hanse_records_admitted_total{origin=\"gossip\"}");
+    assert_eq!(healed + gossiped, 400);
+    assert!(healed > 100, "{healed}");
     let bytes = wire.bytes() - before;
     assert!(bytes < 512 << 10, "{bytes} bytes for 400 records");
 }
@@ -173,4 +177,92 @@ async fn one_who_lies_and_one_who_stalls_cost_little_time_while_an_honest_one_se
     holds_all(league.node("acme-water"), &missed).await;
     let took = started.elapsed();
     assert!(took.as_secs() < 30, "it took {took:?}");
+}
+
+/// Talks to a node's healing over a stream of its own.
+struct Asker(MeshStream);
+
+impl Asker {
+    async fn asks(&mut self, question: &Question) -> Answer {
+        let bytes = heal::encode(question);
+        let length = u32::try_from(bytes.len()).unwrap();
+        self.0.write_u32(length).await.unwrap();
+        self.0.write_all(&bytes).await.unwrap();
+        self.0.flush().await.unwrap();
+        let mut bytes = vec![0; usize::try_from(self.0.read_u32().await.unwrap()).unwrap()];
+        self.0.read_exact(&mut bytes).await.unwrap();
+        heal::decode(&bytes).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_names_a_nonce_is_compared_with_under_a_key_of_the_two_and_not_too_often() {
+    let league = League::of(hansed!(), &["port-city"]).await;
+    let partner = Candidate::new("st-mary").admitted_by(league.steward()).await;
+    let held = publishes(league.steward(), 0..3).await;
+    let mesh = partner.visits(&[league.steward()]).await;
+    let host = node_of(&partner.charters, &league.steward().handle);
+    let charter = partner.charters.newest().reference();
+    let mut asker = Asker(mesh.mesh.open_stream(host).await.unwrap());
+
+    let ours = [7; 32];
+    let Answer::Nonce(theirs) = asker.asks(&Question::Nonce(ours)).await else {
+        panic!("it names its nonce");
+    };
+    let again = asker.asks(&Question::Nonce(ours)).await;
+    assert_eq!(
+        again,
+        Answer::Nonce(theirs),
+        "it remembers none, and makes the same"
+    );
+    assert_eq!(asker.asks(&Question::Nonce([8; 32])).await, Answer::Later);
+    // Nothing was made before today, which both see under the same key only.
+    let before = Span {
+        from: Place::FIRST,
+        to: Place::at(now()).day(),
+    };
+    let compare = |key: &Key, choice, span| {
+        let digest = Sum::default().digest(key);
+        Question::Compare(charter, choice, vec![Asked { span, digest }])
+    };
+    let key = Key::of_pass(&ours, &theirs);
+    let told = asker.asks(&compare(&key, KeyChoice::Pass(ours), before)).await;
+    assert_eq!(told, Answer::Compared(vec![Told::Same]));
+    let other = Key::of_pass(&theirs, &ours);
+    let told = asker.asks(&compare(&other, KeyChoice::Pass(ours), before)).await;
+    assert_eq!(told, Answer::Compared(vec![Told::Places(vec![])]));
+    let told = asker.asks(&compare(&key, KeyChoice::Pass([8; 32]), before)).await;
+    assert_eq!(told, Answer::Later);
+    // Under the community's key all is compared, and can be fetched either way.
+    let key = Key::of_community(partner.community());
+    let told = asker.asks(&compare(&key, KeyChoice::Community, Span::ALL)).await;
+    let Answer::Compared(told) = told else {
+        panic!("it compares");
+    };
+    let [Told::Places(places)] = told.as_slice() else {
+        panic!("it lists what it has: {told:?}");
+    };
+    let mut ids: Vec<RecordId> = places.iter().map(|place| place.id).collect();
+    assert!(held.iter().all(|id| ids.contains(id)) && ids.len() == 3);
+    ids.push(RecordId([9; 32]));
+    for question in [
+        Question::Records(charter, ids),
+        Question::Span(charter, Span::ALL),
+    ] {
+        let Answer::Records(records) = asker.asks(&question).await else {
+            panic!("it sends them");
+        };
+        assert_eq!(records.len(), 3, "and what it does not hold it leaves out");
+        let mut length = [0; 4];
+        asker.0.read_exact(&mut length).await.unwrap();
+        let mut end = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];
+        asker.0.read_exact(&mut end).await.unwrap();
+        assert_eq!(heal::decode(&end), Ok(Answer::End(None)));
+    }
+    let elsewhere = CharterRef {
+        version: charter.version + 1,
+        ..charter
+    };
+    let told = asker.asks(&Question::Span(elsewhere, Span::ALL)).await;
+    assert_eq!(told, Answer::OtherCharter(charter));
 }

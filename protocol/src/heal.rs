@@ -21,7 +21,7 @@ pub const IDS: usize = 512;
 
 /// Once a message has this many bytes of records, no further one joins it: with one more it still fits
 /// [`MESSAGE`], since bodies over [`limits::INLINE_BODY`] do not come along.
-pub const PAGE: usize = 64 << 10;
+pub const PAGE: usize = 32 << 10;
 
 /// Records, and bytes of them, after which an answer about a span ends and says where to go on.
 pub const STREAMED: usize = 2_048;

@@ -124,19 +124,15 @@ impl Span {
         (self.from..self.to).contains(place)
     }
 
-    /// What two members compare at `now`: all closed days inside the horizon, but the farthest, where
-    /// either may have removed what has passed already; and the open day.
-    pub fn horizon(now: Timestamp, horizon: Duration) -> [Self; 2] {
+    /// What two members compare at `now`, rising: the closed days inside the horizon, and the open one.
+    /// The farthest two days are left out, for there one of them may have removed what the other
+    /// still holds: their clocks differ, though by less than a day.
+    pub fn horizon(now: Timestamp, horizon: Duration) -> Vec<Self> {
         let today = Place::at(now).day();
-        let from = Place::at(now.before(horizon)).next_day();
-        let to = today.max(from);
-        [
-            Self { from, to },
-            Self {
-                from: to,
-                to: Place::END,
-            },
-        ]
+        let from = Place::at(now.before(horizon)).next_day().next_day().min(today);
+        let spans = [(from, today), (today, Place::END)];
+        let spans = spans.into_iter().filter(|(from, to)| from < to);
+        spans.map(|(from, to)| Self { from, to }).collect()
     }
 }
 

@@ -271,7 +271,7 @@ fn middle(costs: &[Cost]) -> Cost {
 fn compare(asker: &Side, answerer: &Side) -> Result<Cost, Failure> {
     let key = key();
     let mut cost = Cost::default();
-    let mut pass = Pass::new(Span::horizon(NOW, Duration::from_secs(2 * DAYS * 86_400)).to_vec());
+    let mut pass = Pass::new(Span::horizon(NOW, Duration::from_secs(2 * DAYS * 86_400)));
     while !pass.is_done() {
         let begun = Instant::now();
         let question = heal::encode(&pass.question(&asker.kept, &key)?);

@@ -11,13 +11,13 @@ use hanse_protocol::charter::call::{self, CharterAnswer, CharterQuestion};
 use hanse_protocol::charter::{CharterChain, CharterRef};
 use hanse_protocol::frame::Carried;
 use hanse_protocol::heal::{Answer, IDS, KeyChoice, PAGE, QUESTION, Question, STREAMED, STREAMED_BYTES};
-use hanse_protocol::identity::{NodeId, RecordId};
+use hanse_protocol::identity::{CommunityId, NodeId, RecordId};
 use hanse_protocol::limits;
 use hanse_protocol::reconcile::{self, Asked, Blocks, Key, Place, Span};
 use tokio::time::Instant;
 
 use super::talk::{self, Patience, TalkError};
-use super::view::{Hashed, Timeline};
+use super::view::{self, Hashed};
 use crate::exchange::{CharterFate, Exchange};
 use crate::mesh::{self, MeshStream};
 use crate::store::entry::BodyState;
@@ -144,20 +144,17 @@ impl Answerer {
         if asked.is_empty() || !falling || asked.iter().any(|asked| asked.span.from >= asked.span.to) {
             return Err(AnswerError::Protocol);
         }
-        let timeline = Timeline {
-            store: self.store.clone(),
-            community: *charters.community(),
-        };
+        let community = *charters.community();
         let told = match key {
             KeyChoice::Community => {
-                let key = Key::of_community(charters.community());
-                tokio::task::spawn_blocking(move || reconcile::answer(&timeline, &key, &asked)).await??
+                let (held, key) = (self.store.held(&community)?, Key::of_community(&community));
+                tokio::task::spawn_blocking(move || reconcile::answer(&held, &key, &asked)).await??
             }
             KeyChoice::Pass(theirs) => {
-                let Some(hashed) = self.hashed(from, &theirs, &timeline).await? else {
+                let Some(hashed) = self.hashed(from, &theirs, &community).await? else {
                     return Ok(Answer::Later);
                 };
-                let held = Hashed::new(hashed, timeline);
+                let held = Hashed::new(hashed, self.store.places(&community));
                 let answer = move || reconcile::answer(&held, held.blocks().key(), &asked);
                 tokio::task::spawn_blocking(answer).await??
             }
@@ -171,7 +168,7 @@ impl Answerer {
         &self,
         from: NodeId,
         theirs: &[u8; 32],
-        timeline: &Timeline,
+        community: &CommunityId,
     ) -> Result<Option<Arc<Blocks>>, AnswerError> {
         match self.passes().get(&from) {
             Some(named) if named.nonce == *theirs => {
@@ -182,8 +179,8 @@ impl Answerer {
             _ => return Ok(None),
         }
         let key = Key::of_pass(theirs, &self.nonce_for(&from, theirs));
-        let timeline = timeline.clone();
-        let hashed = tokio::task::spawn_blocking(move || timeline.hash(key)).await??;
+        let (store, community) = (self.store.clone(), *community);
+        let hashed = tokio::task::spawn_blocking(move || view::hash(&store, &community, key)).await??;
         let mut passes = self.passes();
         if passes.values().filter(|named| named.hashed.is_some()).count() >= HASHED {
             passes.values_mut().for_each(|named| named.hashed = None);

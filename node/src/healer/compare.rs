@@ -11,7 +11,7 @@ use hanse_protocol::reconcile::{Held, Key, Pass, Place, Span};
 use tokio::time::Instant;
 
 use super::ask::{AskError, Conversation};
-use super::view::{Hashed, Timeline, View};
+use super::view::{self, Hashed, View};
 use crate::clock;
 use crate::store::StoreError;
 
@@ -107,13 +107,13 @@ impl Conversation<'_> {
     /// Compares all there is inside the horizon, the newest first, and adds what is missing to what is
     /// wanted; how much that is. If it was cut short, it goes on where it stopped.
     pub(super) async fn compare(&mut self) -> Result<usize, AskError> {
-        let spans = || Span::horizon(clock::now(), self.charters.charter().horizon()).to_vec();
+        let spans = || Span::horizon(clock::now(), self.charters.charter().horizon());
         let pass = self.healer.passes.take(&self.peer);
         let mut pass = pass.unwrap_or_else(|| Pass::new(spans()));
         let key = Key::of_community(self.charters.community());
         let mut missing = 0;
         while !pass.is_done() {
-            let held = self.timeline();
+            let held = self.healer.store.held(self.charters.community())?;
             let stepped = self.step(pass.clone(), held, &key, KeyChoice::Community).await;
             let found;
             (pass, found) = match stepped {
@@ -148,20 +148,20 @@ impl Conversation<'_> {
             _ => return Err(AskError::Protocol),
         };
         let key = Key::of_pass(&ours, &theirs);
-        let (timeline, under) = (self.timeline(), key.clone());
-        let hashed = tokio::task::spawn_blocking(move || timeline.hash(under));
+        let (store, community, under) = (self.healer.store.clone(), *self.charters.community(), key.clone());
+        let hashed = tokio::task::spawn_blocking(move || view::hash(&store, &community, under));
         let hashed = hashed.await??;
-        let [closed, _] = Span::horizon(clock::now(), self.charters.charter().horizon());
-        let mut pass = Pass::new(
-            Some(closed)
-                .filter(|span| span.from < span.to)
-                .into_iter()
-                .collect(),
-        );
+        let now = clock::now();
+        let mut closed = Span::horizon(now, self.charters.charter().horizon());
+        closed.retain(|span| span.to <= Place::at(now));
+        let mut pass = Pass::new(closed);
         let mut missing = 0;
         while !pass.is_done() {
             let found;
-            let held = Hashed::new(Arc::clone(&hashed), self.timeline());
+            let held = Hashed::new(
+                Arc::clone(&hashed),
+                self.healer.store.places(self.charters.community()),
+            );
             (pass, found) = self.step(pass, held, &key, KeyChoice::Pass(ours)).await?;
             missing += found;
         }
@@ -208,12 +208,5 @@ impl Conversation<'_> {
         let found = needs.len();
         self.healer.progress.needs().add(needs);
         Ok((pass, found))
-    }
-
-    fn timeline(&self) -> Timeline {
-        Timeline {
-            store: self.healer.store.clone(),
-            community: *self.charters.community(),
-        }
     }
 }

@@ -46,8 +46,17 @@ struct Arriving {
 }
 
 impl Conversation<'_> {
-    /// Fetches what a lease is for.
+    /// Fetches what a lease is for. What does not come is for another peer, unless the conversation was
+    /// only cut.
     pub(super) async fn fetch(&mut self, lease: &Lease) -> Result<(), AskError> {
+        let fetched = self.fetch_leased(lease).await;
+        if fetched.as_ref().map_or_else(AskError::is_waste, |()| true) {
+            lease.asked_in_vain();
+        }
+        fetched
+    }
+
+    async fn fetch_leased(&mut self, lease: &Lease) -> Result<(), AskError> {
         let charter = self.charters.newest().reference();
         let (question, most) = match &lease.piece {
             Piece::Span(span) => (Question::Span(charter, *span), MOST),
@@ -80,11 +89,29 @@ impl Conversation<'_> {
         }
     }
 
-    /// Takes in records up to the end of the answer: how many, and where it says to go on.
+    /// Takes in records up to the end of the answer: how many, and where it says to go on. What has come
+    /// before the answer was cut short is taken in, too.
     async fn receive(&mut self, lease: &Lease, most: usize) -> Result<(usize, Option<Place>), AskError> {
         let mut arriving = Arriving::default();
+        let heard = self.listen(lease, most, &mut arriving).await;
+        if !arriving.records.is_empty() {
+            self.hand_over(&mut arriving).await?;
+        }
+        while let Some(batch) = arriving.waiting.pop_front() {
+            self.committed(batch).await?;
+            lease.renew();
+        }
+        heard
+    }
+
+    async fn listen(
+        &mut self,
+        lease: &Lease,
+        most: usize,
+        arriving: &mut Arriving,
+    ) -> Result<(usize, Option<Place>), AskError> {
         let mut received = 0;
-        let rest = loop {
+        loop {
             match self.line.hear().await? {
                 Answer::Records(records) if !records.is_empty() && received + records.len() <= most => {
                     if !lease.renew() {
@@ -95,22 +122,14 @@ impl Conversation<'_> {
                         arriving.bytes += carried.header.len() + carried.body.as_ref().map_or(0, Vec::len);
                         arriving.records.push(carried);
                         if arriving.records.len() >= BATCH_RECORDS || arriving.bytes >= BATCH_BYTES {
-                            self.hand_over(&mut arriving).await?;
+                            self.hand_over(arriving).await?;
                         }
                     }
                 }
-                Answer::End(rest) => break rest,
+                Answer::End(rest) => return Ok((received, rest)),
                 _ => return Err(AskError::Protocol),
             }
-        };
-        if !arriving.records.is_empty() {
-            self.hand_over(&mut arriving).await?;
         }
-        while let Some(batch) = arriving.waiting.pop_front() {
-            self.committed(batch).await?;
-            lease.renew();
-        }
-        Ok((received, rest))
     }
 
     /// Gives what has come to the exchange, once there is room.

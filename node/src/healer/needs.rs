@@ -79,8 +79,7 @@ pub(super) enum Work {
     Nothing,
 }
 
-/// The right to fetch something from one peer. What is not settled when it is dropped is given back, as
-/// asked in vain.
+/// The right to fetch something from one peer. What is not settled when it is dropped is given back.
 #[derive(Debug)]
 pub(super) struct Lease {
     number: u64,
@@ -257,11 +256,12 @@ impl Wanted {
         let overdue = self.leases.iter().filter(overdue);
         let overdue: Vec<(u64, NodeId)> = overdue.map(|(number, holder)| (*number, holder.peer)).collect();
         for (number, peer) in overdue {
-            self.give_back(number, peer);
+            self.give_back(number, Some(peer));
         }
     }
 
-    fn give_back(&mut self, number: u64, peer: NodeId) {
+    /// Gives back what a lease is for; `vain` is who was asked for it in vain.
+    fn give_back(&mut self, number: u64, vain: Option<NodeId>) {
         if self.leases.remove(&number).is_none() {
             return;
         }
@@ -269,13 +269,18 @@ impl Wanted {
         for want in wants.chain(self.spans.values_mut().map(|(_, want)| want)) {
             if want.lease == Some(number) {
                 want.lease = None;
-                want.tried.push(peer);
+                want.tried.extend(vain);
             }
         }
     }
 }
 
 impl Lease {
+    /// What is not settled was asked for in vain: another peer may have it.
+    pub(super) fn asked_in_vain(&self) {
+        self.needs.lock().give_back(self.number, Some(self.peer));
+    }
+
     /// Notes that the peer sends; `false` if what it was to send was given to another.
     pub(super) fn renew(&self) -> bool {
         let mut wanted = self.needs.lock();
@@ -317,7 +322,7 @@ impl Lease {
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        self.needs.lock().give_back(self.number, self.peer);
+        self.needs.lock().give_back(self.number, None);
         self.needs.changed.notify_waiters();
     }
 }
@@ -369,6 +374,7 @@ mod tests {
         assert_eq!(other.piece, Piece::Span(span(10, 20)));
         assert!(matches!(needs.work(B, Instant::now()), Work::Wait));
         newest.settle(&[place(30)]);
+        newest.asked_in_vain();
         drop(newest);
         // A was asked for the other in vain.
         assert!(matches!(needs.work(A, Instant::now()), Work::Wait));
@@ -398,8 +404,10 @@ mod tests {
     fn what_nobody_has_is_let_go() {
         let needs = Needs::default();
         needs.add(vec![Need::Record(place(1)), Need::Span(span(3, 9), 80)]);
+        // A conversation that was cut is nobody's fault.
         drop(fetch(&needs, A));
-        drop(fetch(&needs, A));
+        fetch(&needs, A).asked_in_vain();
+        fetch(&needs, A).asked_in_vain();
         assert!(matches!(needs.work(A, Instant::now()), Work::Nothing));
         needs.let_go(&[A, B]);
         assert_eq!(needs.behind(), 81);

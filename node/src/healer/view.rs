@@ -9,110 +9,36 @@ use hanse_protocol::reconcile::{Blocks, Held, Kept, Key, Place, Places, Span, Su
 
 use crate::clock;
 use crate::exchange::Exchange;
-use crate::store::{Reader, StoreError};
+use crate::store::{Reader, StoreError, Timeline};
 
 /// Records set aside that are looked at for one span.
 const ASIDE: usize = 32_768;
 
 /// Places read at once.
-const CHUNK: usize = 1_024;
+const CHUNK: usize = 4_096;
 
-/// The records of a community in the store, summed up place by place.
-#[derive(Clone)]
-pub(super) struct Timeline {
-    pub(super) store: Reader,
-    pub(super) community: CommunityId,
-}
-
-impl Timeline {
-    /// Calls `each` with the places of a span, rising, until it says no.
-    fn walk(&self, span: &Span, mut each: impl FnMut(Place) -> bool) -> Result<(), StoreError> {
-        let mut from = span.from;
-        loop {
-            let (start, end) = ((from.created, from.id), (span.to.created, span.to.id));
-            let items = self.store.timeline(&self.community, start, end, CHUNK, false)?;
-            let mut last = None;
-            for item in &items {
-                let place = Place {
-                    created: item.created,
-                    id: item.id,
-                };
-                // The page before ended with it.
-                let again = place == from && from != span.from;
-                if !again && !each(place) {
-                    return Ok(());
-                }
-                last = Some(place);
-            }
-            match last {
-                Some(last) if items.len() == CHUNK => from = last,
-                _ => return Ok(()),
-            }
-        }
-    }
-}
-
-impl Places for Timeline {
-    type Error = StoreError;
-
-    fn places(&self, span: &Span, limit: usize) -> Result<Vec<Place>, StoreError> {
-        let mut places = Vec::new();
-        if limit > 0 {
-            self.walk(span, |place| {
-                places.push(place);
-                places.len() < limit
-            })?;
-        }
-        Ok(places)
-    }
-}
-
-/// Places of closed days with sums under the key of a pass: all are hashed once for it.
+/// Places with sums under the key of a pass: those of closed days are hashed once for it.
 pub(super) type Hashed = Kept<Arc<Blocks>, Timeline>;
 
-impl Timeline {
-    /// The sums of all days before today under the key of a pass.
-    pub(super) fn hash(&self, key: Key) -> Result<Arc<Blocks>, StoreError> {
-        let closed = Span {
-            from: Place::FIRST,
-            to: Place::at(clock::now()).day(),
-        };
-        let mut places = Vec::new();
-        self.walk(&closed, |place| {
-            places.push(place);
-            true
-        })?;
-        let blocks = Blocks::of(key, places.into_iter().map(Ok::<_, StoreError>))?;
-        Ok(Arc::new(blocks))
+/// The sums of all days before today under the key of a pass.
+pub(super) fn hash(store: &Reader, community: &CommunityId, key: Key) -> Result<Arc<Blocks>, StoreError> {
+    let held = store.places(community);
+    let mut span = Span {
+        from: Place::FIRST,
+        to: Place::at(clock::now()).day(),
+    };
+    let mut places = Vec::new();
+    loop {
+        let chunk = held.places(&span, CHUNK)?;
+        let last = chunk.last().copied().filter(|_| chunk.len() == CHUNK);
+        places.extend(chunk);
+        match last {
+            Some(last) => span.from = last.next(),
+            None => break,
+        }
     }
-}
-
-impl Held for Timeline {
-    type Error = StoreError;
-
-    fn sum(&self, key: &Key, span: &Span) -> Result<Sum, StoreError> {
-        let mut sum = Sum::default();
-        self.walk(span, |place| {
-            sum = sum.plus(Sum::of(key, &place));
-            true
-        })?;
-        Ok(sum)
-    }
-
-    fn places(&self, span: &Span, limit: usize) -> Result<Vec<Place>, StoreError> {
-        Places::places(self, span, limit)
-    }
-
-    fn cuts(&self, span: &Span, parts: usize) -> Result<Vec<Place>, StoreError> {
-        let mut places = Vec::new();
-        self.walk(span, |place| {
-            places.push(place);
-            true
-        })?;
-        let size = places.len().div_ceil(parts).max(1);
-        let cuts = places.into_iter().step_by(size).skip(1);
-        Ok(cuts.filter(|place| *place > span.from).collect())
-    }
+    let blocks = Blocks::of(key, places.into_iter().map(Ok::<_, StoreError>))?;
+    Ok(Arc::new(blocks))
 }
 
 /// What is compared with one peer.

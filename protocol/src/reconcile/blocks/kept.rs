@@ -231,7 +231,7 @@ impl<B: Borrow<Blocks>, P: Places> Held for Kept<B, P> {
 
 impl Place {
     /// The place right behind this one.
-    fn next(&self) -> Self {
+    pub fn next(&self) -> Self {
         let mut next = *self;
         for byte in next.id.0.iter_mut().rev() {
             *byte = byte.wrapping_add(1);
