@@ -181,6 +181,15 @@ async fn a_backup_holds_keys_only_under_a_passphrase_and_a_changed_one_is_refuse
         said(&refused)
     );
     std::fs::write(&segment, &bytes).unwrap();
+    // Whoever mistakes the passphrase tries again; so does whoever was broken off.
+    std::fs::write(&secret, "another passphrase for it\n").unwrap();
+    let refused = node.hansed(&restore);
+    assert!(!refused.status.success(), "{}", said(&refused));
+    assert!(!node.folder().join("store").exists() && !node.folder().join("keys").exists());
+    std::fs::write(&secret, "a passphrase for the backup\n").unwrap();
+    std::fs::create_dir_all(node.folder().join("store/log")).unwrap();
+    std::fs::write(node.folder().join("store/log/0000000000000001.seg"), "half").unwrap();
+    std::fs::write(node.folder().join("restoring"), "").unwrap();
     does(node, &restore);
     does(
         node,

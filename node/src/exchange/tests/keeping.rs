@@ -402,8 +402,9 @@ async fn an_old_copy_that_hears_what_it_said_since_opens_a_new_epoch() {
         last = Some(id);
     }
     drop(city);
-    // Nobody said that it is old. The first that comes is not the last there is.
-    let city = Node::open("port-city", backup);
+    // Nobody said that it is old, and its home does not show it. The first that comes is not the last
+    // there is.
+    let city = Node::open_at(|_| None, Arc::new(RealDisk), "port-city", backup);
     for carried in later {
         assert_eq!(healed(&city, vec![carried]).await.admitted, 1);
     }
