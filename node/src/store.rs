@@ -43,6 +43,7 @@ mod tending;
 
 #[cfg(test)]
 mod tests;
+mod withdrawals;
 
 pub use error::{StoreError, unless_damaged};
 pub use indexing::AuditHead;
@@ -52,6 +53,7 @@ pub use opening::{Opening, Rebuilt};
 pub use reader::{ChainLink, Holding, ObjectHit, Reader, StoreStats, StoredRecord, TimelineItem};
 pub use sums::{CommunityHeld, Timeline};
 pub use tending::{Retired, Rules, Tended};
+pub use withdrawals::AHEAD;
 
 use catalogue::Tags;
 use disk::{Disk, Lock, RealDisk};

@@ -1,7 +1,9 @@
 //! The keys behind a member and its nodes. Secret halves are zeroised when dropped and print
 //! nothing; public halves are refused here if they could be used to split a community.
 
+use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ed25519_dalek::Signer;
 use minicbor::{Decode, Decoder, Encode, Encoder};
@@ -114,34 +116,59 @@ impl<'b, C> Decode<'b, C> for VerifyingKey {
 }
 
 /// A secret X25519 key (RFC 7748) that opens what is sealed to a member.
-pub struct SealingKey(x25519_dalek::StaticSecret);
+pub struct SealingKey {
+    secret: x25519_dalek::StaticSecret,
+    /// Secrets shared with others lately: making one takes as long as checking a signature, and every
+    /// record of one author asks for the same.
+    /// Each in one place of its own, so that none is left behind when the map moves.
+    shared: Mutex<BTreeMap<SealingPublic, Arc<Zeroizing<[u8; 32]>>>>,
+}
+
+/// Shared secrets that one key remembers; with more it forgets them all.
+const SHARED: usize = 4_096;
 
 impl SealingKey {
     /// Draws a new key.
     pub fn generate(rng: &mut impl CryptoRng) -> Self {
-        Self(x25519_dalek::StaticSecret::random_from_rng(rng))
+        Self::of(x25519_dalek::StaticSecret::random_from_rng(rng))
     }
 
     /// The key of 32 stored bytes.
     pub fn from_bytes(bytes: &[u8; 32]) -> Self {
-        Self(x25519_dalek::StaticSecret::from(*bytes))
+        Self::of(x25519_dalek::StaticSecret::from(*bytes))
+    }
+
+    fn of(secret: x25519_dalek::StaticSecret) -> Self {
+        let shared = Mutex::default();
+        Self { secret, shared }
     }
 
     /// The 32 bytes, to be stored encrypted.
     pub fn to_bytes(&self) -> Zeroizing<[u8; 32]> {
-        Zeroizing::new(self.0.to_bytes())
+        Zeroizing::new(self.secret.to_bytes())
     }
 
     /// The public half.
     pub fn public(&self) -> SealingPublic {
-        SealingPublic(x25519_dalek::PublicKey::from(&self.0).to_bytes())
+        SealingPublic(x25519_dalek::PublicKey::from(&self.secret).to_bytes())
     }
 
     /// The secret this key shares with `other`: the X25519 output, never used but as input of a
-    /// key derivation.
-    pub fn shared_with(&self, other: &SealingPublic) -> Zeroizing<[u8; 32]> {
-        let shared = self.0.diffie_hellman(&x25519_dalek::PublicKey::from(other.0));
-        Zeroizing::new(shared.to_bytes())
+    /// key derivation. It is remembered as long as the key lives.
+    pub fn shared_with(&self, other: &SealingPublic) -> Arc<Zeroizing<[u8; 32]>> {
+        let remembered = || self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(shared) = remembered().get(other) {
+            return Arc::clone(shared);
+        }
+        // Not under the lock: others need not wait for the multiplication.
+        let public = x25519_dalek::PublicKey::from(other.0);
+        let shared = Arc::new(Zeroizing::new(self.secret.diffie_hellman(&public).to_bytes()));
+        let mut remembered = remembered();
+        if remembered.len() >= SHARED {
+            remembered.clear();
+        }
+        remembered.insert(*other, Arc::clone(&shared));
+        shared
     }
 }
 
