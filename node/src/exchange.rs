@@ -28,6 +28,7 @@ mod budget;
 mod complaints;
 mod derive;
 mod held;
+mod judging;
 mod keeping;
 mod membership;
 mod publish;
@@ -38,6 +39,7 @@ mod retracting;
 mod shedding;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod worker;
 
 pub use budget::Overdrawn;

@@ -20,7 +20,8 @@ use super::membership::signed::Signed;
 use super::recent::Recent;
 use super::restored::Restored;
 use super::shedding::Opaque;
-use super::{Command, DESK, Exchange, INBOX, Nudge, Standing};
+use super::turns::Work;
+use super::{Command, Exchange, Nudge, Standing};
 use crate::clock;
 use crate::clocks::Clocks;
 use crate::heads::{self, Freeze};
@@ -94,7 +95,7 @@ pub(super) struct Worker {
     /// Whether our own chain may go on elsewhere, so that nothing is signed.
     pub(super) restored: Option<Restored>,
     /// What the present frame came to so far.
-    pub(super) sum: super::receive::Sum,
+    pub(super) sum: super::judging::Sum,
     /// When what was turned away for now was last let be asked for again.
     asked_again: Timestamp,
     pub(super) own: OwnChain,
@@ -118,39 +119,6 @@ pub(super) struct Worker {
     stands_anew: bool,
     standing: watch::Sender<Arc<Standing>>,
     position: watch::Sender<Position>,
-}
-
-/// What waits to be done: what is asked here, by callers who wait, and what peers bring. They take
-/// turns, so that neither waits behind all of the other.
-struct Work {
-    from_here: mpsc::Receiver<Command>,
-    from_mesh: mpsc::Receiver<Command>,
-    here_next: bool,
-}
-
-impl Work {
-    /// What is next; waits for it. `None` if nobody is left who could ask.
-    async fn next(&mut self) -> Option<Command> {
-        if let Some(ready) = self.ready() {
-            return Some(ready);
-        }
-        tokio::select! {
-            Some(command) = self.from_here.recv() => Some(command),
-            Some(command) = self.from_mesh.recv() => Some(command),
-            else => None,
-        }
-    }
-
-    /// What is next, if anything is ready.
-    fn ready(&mut self) -> Option<Command> {
-        self.here_next = !self.here_next;
-        let (first, second) = if self.here_next {
-            (&mut self.from_mesh, &mut self.from_here)
-        } else {
-            (&mut self.from_here, &mut self.from_mesh)
-        };
-        first.try_recv().or_else(|_| second.try_recv()).ok()
-    }
 }
 
 /// The exchange's thread. It ends with the error that made the store fail, if one did.
@@ -196,13 +164,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
     });
     let (standing, standings) = watch::channel(standing);
     let (position, positions) = watch::channel(reader.newest());
-    let (inbox, from_mesh) = mpsc::channel(INBOX);
-    let (desk, from_here) = mpsc::channel(DESK);
-    let work = Work {
-        from_here,
-        from_mesh,
-        here_next: true,
-    };
+    let (inbox, desk, work) = super::turns::queues();
     // Only its timer is used: the thread waits for work or for the time to look after the store.
     let clockwork = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -223,7 +185,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         opaque: Opaque::new(opaque_max),
         keeping: Keeping::new(retention),
         restored: None,
-        sum: super::receive::Sum::default(),
+        sum: super::judging::Sum::default(),
         asked_again: clock::now(),
         own: OwnChain::default(),
         unread: Vec::new(),
@@ -579,43 +541,5 @@ impl Worker {
             frozen: self.frozen,
         };
         self.standing.send_replace(Arc::new(standing));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// What is asked here does not wait behind all that peers brought, nor they behind all of it.
-    #[tokio::test]
-    async fn a_publish_does_not_wait_behind_a_flood() {
-        let (mesh, from_mesh) = mpsc::channel(INBOX);
-        let (desk, from_here) = mpsc::channel(DESK);
-        let mut work = Work {
-            from_here,
-            from_mesh,
-            here_next: true,
-        };
-        let note = || Command::Note {
-            kind: String::new(),
-            bytes: Vec::new(),
-        };
-        for _ in 0..INBOX {
-            assert!(mesh.try_send(note()).is_ok());
-        }
-        for _ in 0..3 {
-            assert!(desk.try_send(Command::Compared).is_ok());
-        }
-        let mut order = Vec::new();
-        while let Some(command) = work.ready() {
-            order.push(matches!(command, Command::Compared));
-        }
-        assert_eq!(order.len(), INBOX + 3);
-        assert_eq!(order.iter().rposition(|here| *here), Some(4));
-        drop(desk);
-        assert!(mesh.try_send(note()).is_ok());
-        assert!(work.next().await.is_some());
-        drop(mesh);
-        assert!(work.next().await.is_none());
     }
 }
