@@ -61,15 +61,20 @@ mod tests {
             kind: String::new(),
             bytes: Vec::new(),
         };
+        let compared = || Command::Compared {
+            peer: hanse_protocol::identity::NodeId([0; 32]),
+            told: None,
+            connected: Vec::new(),
+        };
         for _ in 0..INBOX {
             assert!(mesh.try_send(note()).is_ok());
         }
         for _ in 0..3 {
-            assert!(desk.try_send(Command::Compared).is_ok());
+            assert!(desk.try_send(compared()).is_ok());
         }
         let mut order = Vec::new();
         while let Some(command) = work.ready() {
-            order.push(matches!(command, Command::Compared));
+            order.push(matches!(command, Command::Compared { .. }));
         }
         assert_eq!(order.len(), INBOX + 3);
         assert_eq!(order.iter().rposition(|here| *here), Some(4));

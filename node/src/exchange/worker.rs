@@ -18,7 +18,7 @@ use super::held::{ASIDE, Shared};
 use super::keeping::{Keeping, Retention};
 use super::membership::signed::Signed;
 use super::recent::Recent;
-use super::restored::Restored;
+use super::restored::{Asked, Home, Restored};
 use super::shedding::Opaque;
 use super::turns::Work;
 use super::{Command, Exchange, Nudge, Standing};
@@ -65,6 +65,8 @@ pub struct Parts {
     pub retention: Retention,
     /// Whether the store lost entries that it had acknowledged.
     pub lost: bool,
+    /// Where the store is at home, if that can be told.
+    pub home: Option<Home>,
 }
 
 /// The place in our own lane where the next record goes.
@@ -96,6 +98,8 @@ pub(super) struct Worker {
     pub(super) restored: Option<Restored>,
     /// What the present frame came to so far.
     pub(super) sum: super::judging::Sum,
+    /// Who was asked for our own records since.
+    pub(super) asked: Asked,
     /// When what was turned away for now was last let be asked for again.
     asked_again: Timestamp,
     pub(super) own: OwnChain,
@@ -152,6 +156,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         opaque_max,
         retention,
         lost,
+        home,
     } = parts;
     let reader = store.reader();
     let charters = charters.map(Arc::new);
@@ -186,6 +191,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         keeping: Keeping::new(retention),
         restored: None,
         sum: super::judging::Sum::default(),
+        asked: Asked::default(),
         asked_again: clock::now(),
         own: OwnChain::default(),
         unread: Vec::new(),
@@ -201,7 +207,8 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         standing,
         position,
     };
-    worker.load(lost)?;
+    worker.load(lost, home)?;
+    worker.settle_in()?;
     let (held, heads) = (worker.held.clone(), worker.heads.clone());
     let member = Arc::clone(&worker.member);
     let overdrafts = worker.ledger.overdrafts();
@@ -229,10 +236,10 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
 
 impl Worker {
     /// Takes up from the store what is kept in memory.
-    fn load(&mut self, lost: bool) -> Result<(), StoreError> {
+    fn load(&mut self, lost: bool, home: Option<Home>) -> Result<(), StoreError> {
         self.load_keeping()?;
         let Some(charters) = self.charters.clone() else {
-            return self.load_restored(lost);
+            return self.load_restored(lost, home);
         };
         self.load_membership()?;
         self.frozen = self.freeze(clock::now());
@@ -252,7 +259,20 @@ impl Worker {
             }
         }
         self.load_own_chain()?;
-        self.load_restored(lost)
+        self.load_restored(lost, home)?;
+        self.make_good()
+    }
+
+    /// Commits what taking up found to be done, before anybody reads.
+    fn settle_in(&mut self) -> Result<(), StoreError> {
+        if !self.store.is_full() {
+            let (entries, _) = self.batch.take();
+            if !entries.is_empty() {
+                self.store.commit(entries)?;
+                self.position.send_replace(self.reader.newest());
+            }
+        }
+        Ok(())
     }
 
     /// Finds where our own lane goes on.
@@ -433,7 +453,11 @@ impl Worker {
             }
             Command::Retain(actor, confirm, reply) => self.retain(&actor, confirm, reply),
             Command::Retract(actor, id, reply) => self.retract(&actor, &id, reply),
-            Command::Compared => self.compared(),
+            Command::Compared {
+                peer,
+                told,
+                connected,
+            } => self.compared(peer, told.as_deref(), &connected),
             Command::Witness(deeds, note, reply) => {
                 for deed in deeds {
                     self.audit(&deed.actor.0, deed.action, deed.subject, None);

@@ -48,6 +48,7 @@ struct Pen<'a> {
     author: &'a Node,
     seq: u64,
     prev: Option<RecordId>,
+    lasts: Duration,
 }
 
 impl<'a> Pen<'a> {
@@ -56,6 +57,7 @@ impl<'a> Pen<'a> {
             author,
             seq: 0,
             prev: None,
+            lasts: Duration::from_secs(3_600),
         }
     }
 
@@ -89,7 +91,7 @@ impl<'a> Pen<'a> {
             seq: self.seq,
             prev: self.prev,
             created,
-            expires: created.after(Duration::from_secs(30 * 24 * 3_600)),
+            expires: created.after(self.lasts),
             kind: Kind::Objects,
             replaces: None,
             body_length: u32::try_from(body.len()).unwrap(),
@@ -221,51 +223,48 @@ async fn over_its_budget_an_author_is_held_by_header_and_at_four_times_not_at_al
 }
 
 #[tokio::test]
-async fn bytes_count_like_records() {
+async fn bytes_count_like_records_and_what_is_deferred_is_charged_to_no_day() {
     let (city, water) = thrifty(1_000_000, 1_500).await;
-    let today = Pen::of(&city).writes_many(12, crate::clock::now());
+    let now = crate::clock::now();
+    let mut pen = Pen::of(&city);
+    let today = pen.writes_many(12, now);
     water.frame(carried(&today)).await;
     let mut shed = 0;
     for (id, _) in &today {
         shed += usize::from(water.state(id).await == Some(BodyState::Shed));
     }
     assert!((4..12).contains(&shed), "{shed} of 12 records of about 280 bytes");
+    // Dated three minutes ahead it may still be today; a day ahead it is deferred whatever is left.
+    let tomorrow = pen.writes(now.after(Duration::from_secs(24 * 3_600)));
+    assert_eq!(water.frame(vec![tomorrow.1]).await, Verdict::Ignore);
+    assert_eq!(water.state(&tomorrow.0).await, None);
+    assert_eq!(
+        water.exchange.overdrafts().len(),
+        1,
+        "what is not admitted is charged to no day"
+    );
 }
 
 #[tokio::test]
-async fn another_day_is_another_budget() {
-    let day = Duration::from_secs(24 * 3_600);
-    let now = crate::clock::now();
+async fn what_is_spent_today_is_not_spent_of_yesterday() {
     let (city, water) = (Node::new("port-city"), Node::new("acme-water"));
-    let budget = Budget {
-        bytes: 1 << 30,
-        records: 3,
-    };
-    let charters = frozen::charters_with(now.before(day * 30), 1, budget, &[&city, &water]).await;
+    let now = crate::clock::now();
+    let day = Duration::from_secs(24 * 3_600);
+    // 1,000 records a day, and its members were admitted a while ago.
+    let charters = frozen::charters(now.before(day * 5), 1, &[&city, &water]).await;
     frozen::joins(&city, &charters).await;
     frozen::joins(&water, &charters).await;
     let mut pen = Pen::of(&city);
-    let mut states = Vec::new();
-    for created in [now.before(day), now] {
-        let written = pen.writes_many(5, created);
-        let came = water
-            .exchange
-            .heal(NodeId([0; 32]), carried(&written), Origin::Heal);
-        assert_eq!(came.await.unwrap().admitted, 5);
-        for (id, _) in &written {
-            states.push(water.state(id).await.unwrap());
-        }
+    let today = pen.writes_many(1_001, now);
+    pen.lasts = day * 3;
+    let yesterday = pen.writes(now.before(day));
+    for records in [carried(&today), vec![yesterday.1]] {
+        let came = water.exchange.heal(NodeId([0; 32]), records, Origin::Heal);
+        came.await.unwrap();
     }
-    let (readable, shed) = (BodyState::Readable, BodyState::Shed);
-    let of_one = [readable, readable, readable, shed, shed];
-    assert_eq!(states, [of_one, of_one].concat());
-    let days: Vec<Timestamp> = water.exchange.overdrafts().iter().map(|over| over.1).collect();
-    assert_eq!(days.len(), 2);
-    assert_eq!(days[1].since(days[0]), day);
-    // Nothing of the next day is charged before it is admitted.
-    let ahead = pen.writes(now.after(day));
-    assert_eq!(water.frame(vec![ahead.1]).await, Verdict::Ignore);
-    assert_eq!(water.exchange.overdrafts().len(), 2);
+    let states = [today[999].0, today[1_000].0, yesterday.0].map(|id| water.reader.holds(&id).unwrap());
+    let (whole, shed) = (Some(BodyState::Readable), Some(BodyState::Shed));
+    assert_eq!(states, [whole, shed, whole]);
 }
 
 #[tokio::test]
@@ -410,14 +409,12 @@ async fn what_is_old_is_not_passed_on_beside_what_is_new() {
     let day = Duration::from_secs(24 * 3_600);
     let now = crate::clock::now();
     let (city, water) = (Node::new("port-city"), Node::new("acme-water"));
-    let budget = Budget {
-        bytes: 1 << 30,
-        records: 100,
-    };
-    let charters = frozen::charters_with(now.before(day), 1, budget, &[&city, &water]).await;
+    let charters = frozen::charters(now.before(day), 1, &[&city, &water]).await;
     frozen::joins(&city, &charters).await;
     frozen::joins(&water, &charters).await;
-    let late = Pen::of(&city).writes(now.before(Duration::from_secs(3_600)));
+    let mut pen = Pen::of(&city);
+    pen.lasts = day;
+    let late = pen.writes(now.before(Duration::from_secs(3_600)));
     assert_eq!(water.costs(vec![late.1]).await, (Verdict::Ignore, Idle(0)));
     assert_eq!(water.state(&late.0).await, Some(BodyState::Readable));
 }

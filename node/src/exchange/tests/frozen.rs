@@ -17,21 +17,7 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A charter of the city and others, issued some days ago for a year; all are stewards.
-async fn charters(issued: Timestamp, threshold: u32, nodes: &[&Node]) -> CharterChain {
-    let budget = Budget {
-        bytes: 1 << 30,
-        records: 1_000,
-    };
-    charters_with(issued, threshold, budget, nodes).await
-}
-
-/// The same with another budget.
-pub(super) async fn charters_with(
-    issued: Timestamp,
-    threshold: u32,
-    budget: Budget,
-    nodes: &[&Node],
-) -> CharterChain {
+pub(super) async fn charters(issued: Timestamp, threshold: u32, nodes: &[&Node]) -> CharterChain {
     let mut members = Vec::new();
     for node in nodes {
         let request = Request::read(&node.exchange.request(BY()).await.unwrap().file).unwrap();
@@ -72,7 +58,10 @@ pub(super) async fn charters_with(
         recovery: vec![],
         members,
         unmarked: Tlp::Green,
-        budget,
+        budget: Budget {
+            bytes: 1 << 30,
+            records: 1_000,
+        },
         horizon: u64::try_from((DAY * 365).as_millis()).unwrap(),
     };
     let mut first = SignedCharter::issue(charter).unwrap();
