@@ -22,7 +22,16 @@ fn every_group_gives_its_figures() {
         .map(|figure| figure["group"].as_str().unwrap())
         .collect();
     let all = [
-        "commit", "league", "lines", "memory", "protocol", "search", "startup", "store",
+        "catchup",
+        "commit",
+        "league",
+        "lines",
+        "memory",
+        "protocol",
+        "reconcile",
+        "search",
+        "startup",
+        "store",
     ];
     assert_eq!(groups, BTreeSet::from(all));
     for figure in figures {

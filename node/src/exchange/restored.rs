@@ -10,7 +10,6 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use hanse_protocol::heal::Run;
 use hanse_protocol::identity::{NodeId, RecordId};
 use hanse_protocol::record::Header;
 use hanse_protocol::refusal::{Fault, Refusal};
@@ -169,21 +168,14 @@ impl Worker {
         Ok(())
     }
 
-    /// A conversation with a peer ended: `told` is what it said it holds, all of which was asked for, or
-    /// nothing if it was broken off.
-    pub(super) fn compared(&mut self, peer: NodeId, told: Option<&[Run]>, connected: &[NodeId]) {
-        let (Some(_), Some(lane)) = (self.restored, self.own_lane()) else {
+    /// A conversation with a peer ended: whether it was found to hold nothing that this node lacks, its own
+    /// records among all.
+    pub(super) fn compared(&mut self, peer: NodeId, whole: bool, connected: &[NodeId]) {
+        if self.restored.is_none() || self.own_lane().is_none() {
             return;
-        };
-        let handle = &self.member.profile.handle;
-        let whole = told.is_some_and(|told| {
-            let mut own = told
-                .iter()
-                .filter(|run| run.author == *handle && run.lane == lane);
-            own.all(|run| self.held.lacking(run).is_empty())
-        });
+        }
         if !whole {
-            tracing::warn!(%peer, "a peer holds records of our own that it did not give, or broke off");
+            tracing::warn!(%peer, "a peer holds records that it did not give, or broke off");
         }
         if self.asked.note(peer, whole, connected) {
             self.open_epoch("with its peers");

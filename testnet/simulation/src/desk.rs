@@ -1,13 +1,12 @@
-//! Where a node's frames wait, are judged and answered. Turns, tabs and the judgement are the daemon's own;
-//! what stands behind them, a store and one thread that writes it, is a set in memory and a clock that says
-//! how long that thread would have been busy.
+//! Where a node's frames wait, are judged and answered. Turns and tabs are the daemon's own; what stands
+//! behind them, a store and one thread that writes it, is a set in memory and a clock that says how long that
+//! thread would have been busy.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hanse_node::exchange::judgement::{Fate, Judgement};
-use hanse_node::exchange::{self, Idle};
+use hanse_node::exchange::Idle;
 use hanse_node::mesh::{MeshHandle, Ticket, Verdict};
 use hanse_node::receiver::fair::Fair;
 use hanse_node::receiver::tabs::{Hearing, Tabs};
@@ -20,6 +19,7 @@ use hanse_protocol::refusal::{Fault, Permanence, Refusal};
 use tokio::time::Instant;
 
 use crate::community::Pen;
+use crate::judgement::{Fate, Judgement};
 use crate::shelf::Shelf;
 use crate::world::{Name, World};
 
@@ -183,28 +183,13 @@ impl Desk {
             };
             let from = world.community.number(&courier).unwrap_or(own);
             let mut judgement = Judgement::default();
-            let mut idle = 0;
             for record in records {
                 let (fate, signer) = holdings.arrive(world, own, from, record, By::Gossip);
-                let (time, cost) = match fate {
-                    Fate::Admitted | Fate::Unheld => (CHECK, 0),
-                    Fate::Known => (SEEN, Idle::SEEN.0),
-                    Fate::Refused { .. } => (CHECK, Idle::CHECKED.0),
-                };
-                self.free += time;
-                idle += cost;
+                self.free += if fate == Fate::Known { SEEN } else { CHECK };
                 judgement.note(fate, signer);
             }
-            mesh.verdict(ticket, told(judgement.verdict()));
-            self.tabs.charge(&courier, Idle(idle), now);
+            mesh.verdict(ticket, judgement.verdict());
+            self.tabs.charge(&courier, judgement.idle(), now);
         }
-    }
-}
-
-fn told(verdict: exchange::Verdict) -> Verdict {
-    match verdict {
-        exchange::Verdict::Accept => Verdict::Accept,
-        exchange::Verdict::Reject => Verdict::Reject,
-        exchange::Verdict::Ignore => Verdict::Ignore,
     }
 }
