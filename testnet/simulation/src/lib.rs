@@ -1,10 +1,10 @@
 //! Many Hanse nodes in one process, over a network made of memory, in virtual time.
 //!
 //! What is real: the mesh of `hanse-node` whole (its door, dialler, gossip settings, message ids, Noise and
-//! Yamux), frames as the sender fills them, couriers' tabs and turns,
-//! signed records under a signed charter on the ladder of `hanse-protocol`, and the protocol machine of
-//! reconciliation. What is modelled: sockets (`line`), their delays and losses (`network`), storage (a set
-//! in memory), the exchange's judgement (`judgement`), the time a node's work takes (`desk`), and the messages in which two nodes that heal ask
+//! Yamux), frames as the sender fills them, couriers' tabs and turns, signed records under a signed charter
+//! on the ladder of `hanse-protocol`, and the protocol machine of reconciliation. What is modelled: sockets
+//! (`line`), their delays and losses (`network`), storage (a set in memory), the exchange's judgement
+//! (`judgement`), the time a node's work takes (`desk`), and the messages in which two nodes that heal ask
 //! and answer (`healing`). Presence and charters are not gossiped.
 //!
 //! - `plan`: what is simulated. `run`: one run of it. `outcome`, `report`: what came of it, and how it is told
