@@ -174,6 +174,15 @@ impl Ledger {
         }
     }
 
+    /// Whether all that was published before the hardship has been found by searching.
+    pub fn calm_is_over(&self) -> bool {
+        let inner = self.inner();
+        let calm = |item: &Item| inner.calm_until.is_none_or(|until| item.at < until);
+        let found = |fate: &Fate| fate.acknowledged.is_none() || fate.searchable.is_some();
+        let mut fates = inner.items.iter().zip(&inner.fates);
+        fates.all(|(item, fate)| !calm(item) || found(fate))
+    }
+
     /// Everything a node acknowledged, the newest last.
     pub fn told_by(&self, author: usize) -> Vec<Told> {
         let inner = self.inner();

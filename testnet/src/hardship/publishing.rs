@@ -31,7 +31,7 @@ pub(super) struct Publisher {
     pub(super) ledger: Ledger,
     pub(super) kept: Kept,
     pub(super) astray: Astray,
-    /// Whether the first sealed record goes to everybody instead: sabotage.
+    /// Whether what is sealed goes to everybody instead: sabotage.
     pub(super) tells_all: bool,
 }
 
@@ -40,7 +40,6 @@ impl Publisher {
     pub(super) async fn publish(self, items: Vec<Item>, start: Instant) {
         let places = Arc::new(Semaphore::new(AT_ONCE));
         let mut under_way = JoinSet::new();
-        let mut tells_all = self.tells_all;
         for (number, item) in items.into_iter().enumerate() {
             sleep_until(start + item.at).await;
             while under_way.try_join_next().is_some() {}
@@ -48,7 +47,7 @@ impl Publisher {
                 return;
             };
             let to = match &item.readers {
-                Some(_) if std::mem::take(&mut tells_all) => Some(self.members.clone()),
+                Some(_) if self.tells_all => Some(self.members.clone()),
                 Some(readers) => Some(
                     readers
                         .iter()

@@ -35,7 +35,10 @@ use doing::Stage;
 const TEXTS: usize = 64;
 
 /// How much later honest links carry where the honest pace is sabotaged.
-const LATER: Duration = Duration::from_secs(5);
+const LATER: Duration = Duration::from_secs(20);
+
+/// How often is looked whether it is time for that.
+const LOOK: Duration = Duration::from_millis(100);
 
 /// Records of either kind below which a quantile of 99 in a hundred says nothing.
 const ENOUGH: usize = 100;
@@ -149,7 +152,7 @@ impl Run<'_> {
         for foe in &self.foes {
             works.push(foe.works(&self.net, &honest, start, self.orders.seed)?);
         }
-        let mut alongside = self.alongside(plan, start);
+        let mut alongside = self.alongside(plan, &ledger, start);
         let publishing = tokio::spawn(
             self.publisher(&ledger, &astray)?
                 .publish(plan.items.clone(), start),
@@ -240,7 +243,7 @@ impl Run<'_> {
     }
 
     /// What goes on beside: looking at memory, and sabotage of the links.
-    fn alongside(&self, plan: &Plan, start: Instant) -> JoinSet<()> {
+    fn alongside(&self, plan: &Plan, ledger: &Ledger, start: Instant) -> JoinSet<()> {
         let Orders {
             scenario, sabotage, ..
         } = self.orders;
@@ -255,9 +258,13 @@ impl Run<'_> {
             Some(Promise::Convergence) => self.net.isolate(scenario.nodes - 1),
             Some(Promise::HonestPace) => {
                 let at = plan.foes.iter().map(|foe| foe.at).min().unwrap_or_default();
-                let (net, nodes) = (self.net.clone(), scenario.nodes);
+                let (net, nodes, ledger) = (self.net.clone(), scenario.nodes, ledger.clone());
                 alongside.spawn(async move {
                     tokio::time::sleep_until(start + at).await;
+                    // What came before is not to be late as well.
+                    while !ledger.calm_is_over() {
+                        tokio::time::sleep(LOOK).await;
+                    }
                     let ways: Vec<Way> = (0..nodes)
                         .flat_map(|from| (0..nodes).map(move |to| (from, to)))
                         .collect();

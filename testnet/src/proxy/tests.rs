@@ -43,10 +43,10 @@ async fn what_a_one_way_cut_holds_back_comes_when_it_is_mended() {
 #[tokio::test]
 async fn a_reset_ends_the_connection_and_others_may_come_once_it_is_mended() {
     let (net, mut stream) = link().await;
+    let door = stream.peer_addr().unwrap();
     assert_eq!(echo(&mut stream, 1).await.unwrap(), 1);
     net.cut(&[(1, 0), (0, 1)], true);
     assert!(echo(&mut stream, 2).await.is_err());
-    let door = stream.peer_addr().unwrap();
     let mut again = TcpStream::connect(door).await.unwrap();
     net.mend_all();
     assert_eq!(echo(&mut again, 3).await.unwrap(), 3);
