@@ -16,7 +16,8 @@ use zeroize::Zeroizing;
 use crate::api;
 use crate::clocks::Clocks;
 use crate::exchange::{self, Deriver, Exchange, Nudge};
-use crate::healer::{HealedAt, Healer, Shunned};
+use crate::healer::answer::Answerer;
+use crate::healer::{Healer, Progress};
 use crate::keystore::{Keystore, KeystoreError, Source, Wrapping};
 use crate::member::{Member, MemberError};
 use crate::mesh::{self, MeshError, MeshHandle, MeshSettings};
@@ -54,8 +55,11 @@ pub enum DaemonError {
     #[error("the tokens cannot be read")]
     Tokens(#[from] TokenError),
     /// A restore was broken off: what lies here does not say yet that it is a backup's.
-    #[error("a restore into `{}` was broken off: remove it and restore anew", .0.display())]
+    #[error("a restore into `{}` was broken off: restore once more", .0.display())]
     Restoring(PathBuf),
+    /// The making of the node was broken off.
+    #[error("the making of a node in `{}` was broken off: `hansed init` begins anew", .0.display())]
+    Initialising(PathBuf),
     /// The store.
     #[error("the store failed")]
     Store(#[from] StoreError),
@@ -165,6 +169,12 @@ pub fn restoring(folder: &Path) -> PathBuf {
     folder.join("restoring")
 }
 
+/// The file that stands in a node's folder while `hansed init` makes it: what lies beside it may be torn
+/// and was never used.
+pub fn initialising(folder: &Path) -> PathBuf {
+    folder.join("initialising")
+}
+
 /// Where the keys lie in a node's folder.
 pub fn keys_folder(folder: &Path) -> PathBuf {
     folder.join("keys")
@@ -196,6 +206,9 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
     if restoring(folder).exists() {
         return Err(DaemonError::Restoring(folder.to_owned()));
     }
+    if initialising(folder).exists() {
+        return Err(DaemonError::Initialising(folder.to_owned()));
+    }
     let (keystore, member) = open_member(folder, &settings)?;
     let Opened {
         store,
@@ -222,6 +235,7 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
         opaque_max: settings.store.opaque_max,
         retention: settings.store.retention.clone(),
         lost: matches!(opening.rebuilt, Some(Rebuilt::Corrupt | Rebuilt::Ahead)),
+        home: exchange::Home::of(&store_folder(folder)),
     };
     let (exchange, thread) = exchange::start(parts)?;
     let node = Node {
@@ -232,7 +246,7 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
         metrics,
         clocks,
         links: Links::default(),
-        healed: HealedAt::default(),
+        healing: Progress::default(),
     };
     let ended = node.run(folder, tokens, registry, nudged, stop).await;
     // Every handle of the exchange is dropped by now: it drains, checkpoints and ends.
@@ -299,7 +313,7 @@ struct Node {
     metrics: Arc<Metrics>,
     clocks: Clocks,
     links: Links,
-    healed: HealedAt,
+    healing: Progress,
 }
 
 /// A task that ended, by name, with what it ended with.
@@ -322,7 +336,7 @@ impl Node {
             self.exchange.clone(),
             meshes,
             self.links.clone(),
-            self.healed.clone(),
+            self.healing.clone(),
         );
         let registry = Arc::new(std::sync::Mutex::new(registry));
         // Ownership decides the order of the end: who asks goes before who answers.
@@ -437,8 +451,8 @@ impl Node {
         self.spawn_presence(tasks, &mesh, &book, outer);
         self.spawn_heads(tasks, heard_presence, outer)?;
         let receiver = Receiver {
+            answerer: Answerer::new(self.exchange.clone(), self.reader.clone()),
             exchange: self.exchange.clone(),
-            store: self.reader.clone(),
             mesh,
             book,
             links: self.links.clone(),
@@ -474,15 +488,14 @@ impl Node {
         arrived: mpsc::Receiver<hanse_protocol::identity::NodeId>,
         stop: &CancellationToken,
     ) {
-        let healer = Healer {
-            exchange: self.exchange.clone(),
-            store: self.reader.clone(),
-            mesh: mesh.clone(),
-            links: self.links.clone(),
-            metrics: Arc::clone(&self.metrics),
-            healed_at: self.healed.clone(),
-            shunned: Shunned::default(),
-        };
+        let healer = Healer::new(
+            self.exchange.clone(),
+            self.reader.clone(),
+            mesh.clone(),
+            self.links.clone(),
+            Arc::clone(&self.metrics),
+            self.healing.clone(),
+        );
         let (every, stop) = (self.settings.healing.every, stop.child_token());
         tasks.spawn(async move {
             ("healer", {

@@ -13,6 +13,7 @@ use hanse_protocol::charter::{CharterChain, CharterHash};
 use hanse_protocol::frame::Carried;
 use hanse_protocol::identity::{Handle, NodeId, RecordId};
 use hanse_protocol::local;
+use hanse_protocol::reconcile::{Place, Span};
 use hanse_protocol::timestamp::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -42,9 +43,10 @@ mod worker;
 
 pub use budget::Overdrawn;
 pub use derive::{BrokenCharters, Deriver};
+pub use held::{Flaws, Missing, Twin};
 pub use keeping::Retention;
 pub(crate) use membership::view_of;
-pub use restored::Restored;
+pub use restored::{Home, Restored};
 pub use worker::{Parts, StartError, Thread, start};
 
 /// Pieces of work that may wait for the exchange; a full queue means Ignore for gossip and 503 for
@@ -265,8 +267,11 @@ enum Command {
     Witness(Vec<Deed>, Option<(&'static str, Vec<u8>)>, Reply<()>),
     Retract(Actor, RecordId, Reply<local::RetractReply>),
     Retain(Actor, bool, Reply<local::RetainReply>),
-    /// Holdings were compared with a peer, and what it had more was fetched.
-    Compared,
+    Compared {
+        peer: NodeId,
+        whole: bool,
+        connected: Vec<NodeId>,
+    },
 }
 
 impl Command {
@@ -295,7 +300,7 @@ impl Command {
             Self::Witness(_, _, reply) => refuse(reply),
             Self::Retract(_, _, reply) => refuse(reply),
             // What leaves makes room.
-            other @ (Self::Retain(..) | Self::Compared) => return Some(other),
+            other @ (Self::Retain(..) | Self::Compared { .. }) => return Some(other),
             // A cursor that has moved on: a few bytes, and only after something was committed.
             note @ Self::Note { .. } => return Some(note),
         }
@@ -460,9 +465,14 @@ impl Exchange {
         self.ask(|reply| Command::Retain(actor, confirm, reply)).await
     }
 
-    /// Tells that holdings were compared with a peer, and what it had more was fetched. Best effort.
-    pub fn compared(&self) {
-        let _ = self.inbox.try_send(Command::Compared);
+    /// Tells that a conversation with a peer ended: whether it was found to hold nothing that this node
+    /// lacks, and who is connected. Best effort.
+    pub fn compared(&self, peer: NodeId, whole: bool, connected: Vec<NodeId>) {
+        let _ = self.inbox.try_send(Command::Compared {
+            peer,
+            whole,
+            connected,
+        });
     }
 
     /// Hands over the records of a gossip frame, or gives the reply back if the inbox is full.
@@ -566,9 +576,19 @@ impl Exchange {
         self.position.clone()
     }
 
-    /// What this node holds of each author, for healing.
-    pub fn held(&self) -> Vec<hanse_protocol::heal::Run> {
-        self.held.runs()
+    /// How many records of each author are held, or were before their time passed.
+    pub fn counts(&self) -> std::collections::BTreeMap<Handle, u64> {
+        self.held.counts()
+    }
+
+    /// Numbers that are missing in authors' chains, and numbers that were given twice.
+    pub fn flaws(&self) -> Flaws {
+        self.held.flaws()
+    }
+
+    /// Whether an author gave this number to more than one record.
+    pub fn is_twin(&self, author: &Handle, lane: u16, epoch: u32, seq: u64) -> bool {
+        self.held.is_twin(author, lane, epoch, seq)
     }
 
     /// Authors over their budget, with when the day of it began: what a community's stewards should
@@ -582,9 +602,15 @@ impl Exchange {
         self.clocks.astray(crate::clock::now(), std::time::Instant::now())
     }
 
-    /// Of a run a peer holds, what we lack and have not turned away lately.
-    pub fn lacking(&self, run: &hanse_protocol::heal::Run) -> Vec<hanse_protocol::heal::Run> {
-        self.held.lacking(run)
+    /// Records of a span that were turned away and are not to be asked for now, rising, at most
+    /// `limit`.
+    pub fn aside(&self, span: &Span, limit: usize) -> Vec<Place> {
+        self.held.aside(span, limit)
+    }
+
+    /// Whether a record was turned away and is not to be asked for now.
+    pub fn is_aside(&self, place: &Place) -> bool {
+        self.held.is_aside(place)
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ExchangeError> {

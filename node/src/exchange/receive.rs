@@ -7,6 +7,7 @@ use hanse_protocol::admission::{Admitted, Arrival, By, Reading, Signed, Unsealed
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::frame::Carried;
 use hanse_protocol::identity::{NodeId, RecordId};
+use hanse_protocol::reconcile::Place;
 use hanse_protocol::record::{Header, Kind};
 use hanse_protocol::refusal::{Fault, Permanence, Refusal};
 
@@ -158,8 +159,7 @@ impl Worker {
                         .remember(&carried.header, judged, Claims::of(id, &claims));
                     if !courier {
                         // Verified and refused for good: no use healing it again and again.
-                        self.held
-                            .insert(&claims.author, claims.lane, claims.epoch, claims.seq);
+                        self.held.set_aside(place(&claims, id), true);
                     }
                 }
                 fate
@@ -174,8 +174,7 @@ impl Worker {
         let until = clock::now().after(ASIDE);
         let claims = Claims::of(id, header);
         self.recent.remember(bytes, Judged::Deferred { until }, claims);
-        self.held
-            .set_aside(&header.author, header.lane, header.epoch, header.seq);
+        self.held.set_aside(place(header, id), false);
     }
 
     /// The same bytes again: perhaps with the body that was missing, perhaps with another.
@@ -207,8 +206,8 @@ impl Worker {
     }
 
     fn is_awaited(&self, id: &RecordId) -> bool {
-        match self.batch.holds(id) {
-            Some(body) => !body,
+        match self.batch.awaits(id) {
+            Some(awaited) => awaited,
             None => matches!(self.reader.holds(id), Ok(Some(BodyState::Awaited))),
         }
     }
@@ -223,7 +222,7 @@ impl Worker {
         origin: Origin,
     ) -> Fate {
         let id = *admitted.id();
-        let known = self.batch.holds(&id).is_some() || matches!(self.reader.holds(&id), Ok(Some(_)));
+        let known = self.batch.awaits(&id).is_some() || matches!(self.reader.holds(&id), Ok(Some(_)));
         let header = admitted.header().clone();
         if known {
             let claims = Claims::of(id, &header);
@@ -245,7 +244,7 @@ impl Worker {
             Some(Err(wrong)) => (None, Some(wrong.refusal)),
             None => (None, None),
         };
-        self.note_chain(&header, courier);
+        self.note_chain(&header, id, (courier, origin));
         self.follow_own(&header, id);
         self.metrics.admitted(origin);
         let refused = wrong.map(|refusal| self.refuse(&refusal, Some((&id, &header)), courier));
@@ -284,7 +283,10 @@ impl Worker {
             courier,
             origin,
         } = unread;
+        let taken_back = self.is_taken_back(charters, &header.author, &id);
         let (body, state, facts) = match whole {
+            // Its author took it back before it came here.
+            _ if taken_back => (None, BodyState::Gone, derive::header_facts(&header)),
             Some((whole, unsealed)) => self.read(charters, whole, unsealed),
             None if grant == Grant::Header => (None, BodyState::Shed, derive::header_facts(&header)),
             None => (None, BodyState::Awaited, derive::header_facts(&header)),
@@ -312,12 +314,15 @@ impl Worker {
             "receive"
         };
         self.audit(header.author.as_str(), action, id.to_string(), None);
+        if taken_back {
+            self.audit(header.author.as_str(), "take-back", id.to_string(), None);
+        }
         if awaited {
             self.nudge(Nudge::Body(id, courier));
         }
     }
 
-    fn note_chain(&mut self, header: &Header, courier: NodeId) {
+    fn note_chain(&mut self, header: &Header, id: RecordId, (courier, origin): (NodeId, Origin)) {
         let Header {
             author,
             lane,
@@ -325,10 +330,46 @@ impl Worker {
             seq,
             ..
         } = header;
-        if self.held.has_gap_before(author, *lane, *epoch, *seq) {
+        self.held.admitted(&place(header, id));
+        // What healing brings comes in any order, and healing goes on until nothing is missing.
+        if origin == Origin::Gossip && self.held.has_gap_before(author, *lane, *epoch, *seq) {
             self.nudge(Nudge::Gap(courier));
         }
-        self.held.insert(author, *lane, *epoch, *seq);
+        if self.held.insert(author, *lane, *epoch, *seq)
+            && self.is_given_twice(header, &id)
+            && self.held.twin(author, *lane, *epoch, *seq)
+        {
+            self.metrics.equivocated();
+            tracing::warn!(%author, lane, epoch, seq, record = %id, "a number was given to two records");
+            let subject = format!("lane {lane} epoch {epoch} number {seq}: {id} is not the only one");
+            self.audit(author.as_str(), "equivocation", subject, None);
+        }
+    }
+
+    /// Whether another record bears the number of this one, which was held before.
+    fn is_given_twice(&self, header: &Header, id: &RecordId) -> bool {
+        let Header {
+            author,
+            lane,
+            epoch,
+            seq,
+            ..
+        } = header;
+        let Some(charters) = &self.charters else {
+            return false;
+        };
+        let links = self
+            .reader
+            .chain(charters.community(), author, *lane, *epoch, *seq, 2);
+        let mut links = links
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|link| link.seq == *seq);
+        match links.next() {
+            Some(link) => link.id != *id || links.next().is_some(),
+            // It came just now, unless it has left long ago.
+            None => !self.keeping.has_left(author, *lane, *epoch, *seq),
+        }
     }
 
     /// Opens a whole record as far as it is ours to read.
@@ -348,8 +389,9 @@ impl Worker {
                 let (_, body) = opened.into_parts();
                 match listed {
                     Ok(ids) => {
+                        let facts = derive::retraction_facts(&header, &ids);
                         self.take_back(&header.author, ids);
-                        (Some(body), BodyState::Readable, plain)
+                        (Some(body), BodyState::Readable, facts)
                     }
                     Err(refusal) => {
                         self.unsound(&id, &header, &refusal);
@@ -470,6 +512,14 @@ impl Worker {
         };
         tracing::info!(actor, reason, subject, "turned away");
         self.audit(actor, action, subject, None);
+    }
+}
+
+/// Where a record stands for healing.
+fn place(header: &Header, id: RecordId) -> Place {
+    Place {
+        created: header.created,
+        id,
     }
 }
 

@@ -4,7 +4,6 @@ use std::sync::Mutex;
 
 use hanse_protocol::charter::member::{MemberKind, Profile};
 use hanse_protocol::frame::Carried;
-use hanse_protocol::heal::Run;
 use hanse_protocol::identity::keys::SigningKey;
 use hanse_protocol::record::{BodyHash, Header};
 use hanse_protocol::tlp::Tlp;
@@ -68,6 +67,15 @@ impl Node {
     }
 
     fn open_on(disk: Arc<dyn Disk>, handle: &str, folder: TempDir) -> Self {
+        Self::open_at(Home::of, disk, handle, folder)
+    }
+
+    fn open_at(
+        home: fn(&std::path::Path) -> Option<Home>,
+        disk: Arc<dyn Disk>,
+        handle: &str,
+        folder: TempDir,
+    ) -> Self {
         let keystore = Keystore::open(&folder.path().join("keys")).unwrap();
         let member = Arc::new(Member::open(profile(handle), &keystore).unwrap());
         let settings = StoreSettings {
@@ -91,6 +99,7 @@ impl Node {
             opaque_max: OPAQUE_MAX,
             retention: Retention::default(),
             lost: false,
+            home: home(&folder.path().join("store")),
         };
         let (exchange, thread) = start(parts).unwrap();
         Self {
@@ -109,6 +118,12 @@ impl Node {
     }
 
     fn restart_on(self, disk: Arc<dyn Disk>) -> Self {
+        let (handle, folder) = self.stop();
+        Self::open_on(disk, &handle, folder)
+    }
+
+    /// Stops and gives up its folder.
+    fn stop(self) -> (String, TempDir) {
         let Self {
             exchange,
             reader,
@@ -120,7 +135,7 @@ impl Node {
         } = self;
         drop((exchange, reader, nudges));
         thread.join().unwrap().unwrap();
-        Self::open_on(disk, member.profile.handle.as_str(), folder)
+        (member.profile.handle.to_string(), folder)
     }
 
     async fn frame(&self, records: Vec<Carried>) -> Verdict {
@@ -244,6 +259,12 @@ async fn a_frame_is_accepted_once_and_a_forgery_in_it_rejected() {
         Verdict::Reject,
         "the spoiled copy comes first"
     );
+    let told = city.exchange.held();
+    assert_eq!(
+        water.exchange.lacking(&told[0]).len(),
+        1,
+        "and keeps nobody from asking for the true one"
+    );
     assert_eq!(water.frame(vec![carried.clone()]).await, Verdict::Accept);
     assert_eq!(water.frame(vec![carried.clone()]).await, Verdict::Ignore);
     let own = water.publish(1, None, None).await;
@@ -307,26 +328,18 @@ async fn a_chain_goes_on_after_a_restart() {
     city.publish(1, None, None).await;
     let city = city.restart();
     let second = city.publish(1, None, None).await;
-    let runs = city.exchange.held();
     let author = city.member.profile.handle.clone();
-    assert_eq!(
-        runs,
-        [Run {
-            author,
-            lane: 0,
-            epoch: 0,
-            first: 1,
-            last: 2
-        }]
-    );
+    assert_eq!(city.exchange.counts()[&author], 2);
+    assert_eq!(city.exchange.flaws(), Flaws::default());
     assert_eq!(
         water.frame(vec![city.carried(&second.records[0].id)]).await,
         Verdict::Accept
     );
+    let flaws = water.exchange.flaws();
+    let missing = &flaws.missing[0];
     assert_eq!(
-        water.exchange.lacking(&runs[0]).len(),
-        1,
-        "the first is missing and would be asked for"
+        (flaws.gaps, &missing.author, missing.first, missing.last),
+        (1, &author, 1, 1)
     );
 }
 
@@ -359,8 +372,30 @@ async fn an_expelled_members_later_records_are_refused() {
 async fn a_swapped_file_is_caught_by_its_fingerprint() {
     let (city, _) = league().await;
     let mallory = Node::new("mallory");
+    // An invite into another's community, with the fingerprint that the city read out.
+    let found = local::FoundRequest {
+        name: "League".to_owned(),
+        unmarked: None,
+        horizon_days: None,
+    };
+    mallory.exchange.found(BY(), found).await.unwrap();
+    let mary = Node::new("st-mary");
+    let local::RequestReply {
+        file, fingerprint, ..
+    } = mary.exchange.request(BY()).await.unwrap();
+    let asks = local::AdmitRequest { file, fingerprint };
+    let theirs = mallory.exchange.admit(BY(), asks.clone()).await.unwrap();
+    let ours = city.exchange.admit(BY(), asks).await.unwrap();
+    let swapped = local::JoinRequest {
+        file: theirs.invite,
+        fingerprint: ours.fingerprint,
+    };
+    let refused = mary.exchange.join(BY(), swapped).await;
+    assert!(matches!(refused, Err(ExchangeError::Fingerprint)));
+    // A request of another.
+    let mallory = Node::new("mallory");
     let theirs = mallory.exchange.request(BY()).await.unwrap();
-    let expected = Node::new("st-mary").exchange.request(BY()).await.unwrap();
+    let expected = Node::new("region-cert").exchange.request(BY()).await.unwrap();
     let swapped = local::AdmitRequest {
         file: theirs.file,
         fingerprint: expected.fingerprint,
@@ -378,7 +413,7 @@ async fn a_swapped_file_is_caught_by_its_fingerprint() {
             .charter()
             .members
             .len(),
-        2
+        3
     );
 }
 

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::charter::proposal::Proposal;
-use hanse_protocol::heal::RANGES;
 use hanse_protocol::identity::RecordId;
 use hanse_protocol::timestamp::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -14,11 +13,11 @@ use tokio::sync::{mpsc, watch};
 use super::batch::Batch;
 use super::budget::Ledger;
 use super::complaints::Complaints;
-use super::held::{ASIDE, Shared};
+use super::held::{ASIDE, RUNS, Shared};
 use super::keeping::{Keeping, Retention};
 use super::membership::signed::Signed;
 use super::recent::Recent;
-use super::restored::Restored;
+use super::restored::{Asked, Home, Restored};
 use super::shedding::Opaque;
 use super::{Command, Exchange, INBOX, Nudge, Standing};
 use crate::clock;
@@ -64,6 +63,8 @@ pub struct Parts {
     pub retention: Retention,
     /// Whether the store lost entries that it had acknowledged.
     pub lost: bool,
+    /// Where the store is at home, if that can be told.
+    pub home: Option<Home>,
 }
 
 /// The place in our own lane where the next record goes.
@@ -93,6 +94,8 @@ pub(super) struct Worker {
     pub(super) keeping: Keeping,
     /// Whether our own chain may go on elsewhere, so that nothing is signed.
     pub(super) restored: Option<Restored>,
+    /// Who was asked for our own records since.
+    pub(super) asked: Asked,
     /// Work since the present frame began that came of no use.
     pub(super) idle: u32,
     /// When what was turned away for now was last let be asked for again.
@@ -151,6 +154,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         opaque_max,
         retention,
         lost,
+        home,
     } = parts;
     let reader = store.reader();
     let charters = charters.map(Arc::new);
@@ -184,6 +188,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         opaque: Opaque::new(opaque_max),
         keeping: Keeping::new(retention),
         restored: None,
+        asked: Asked::default(),
         idle: 0,
         asked_again: clock::now(),
         own: OwnChain::default(),
@@ -200,7 +205,8 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         standing,
         position,
     };
-    worker.load(lost)?;
+    worker.load(lost, home)?;
+    worker.settle_in()?;
     let (held, heads) = (worker.held.clone(), worker.heads.clone());
     let member = Arc::clone(&worker.member);
     let overdrafts = worker.ledger.overdrafts();
@@ -226,10 +232,10 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
 
 impl Worker {
     /// Takes up from the store what is kept in memory.
-    fn load(&mut self, lost: bool) -> Result<(), StoreError> {
+    fn load(&mut self, lost: bool, home: Option<Home>) -> Result<(), StoreError> {
         self.load_keeping()?;
         let Some(charters) = self.charters.clone() else {
-            return self.load_restored(lost);
+            return self.load_restored(lost, home);
         };
         self.load_membership()?;
         self.frozen = self.freeze(clock::now());
@@ -239,17 +245,37 @@ impl Worker {
         for member in &charters.charter().members {
             let kept = self.reader.note(&super::shedding::note(&member.handle))?;
             self.opaque.kept_before(&member.handle, kept.as_deref());
-            let holdings = self
-                .reader
-                .holdings(charters.community(), &member.handle, RANGES)?;
-            for Holding { lane, epoch, runs } in holdings {
+            let holdings = self.reader.holdings(charters.community(), &member.handle, RUNS)?;
+            for Holding {
+                lane,
+                epoch,
+                runs,
+                twins,
+            } in holdings
+            {
                 for run in runs {
                     self.held.insert_run(&member.handle, lane, epoch, run);
+                }
+                for seq in twins {
+                    self.held.twin(&member.handle, lane, epoch, seq);
                 }
             }
         }
         self.load_own_chain()?;
-        self.load_restored(lost)
+        self.load_restored(lost, home)?;
+        self.make_good()
+    }
+
+    /// Commits what taking up found to be done, before anybody reads.
+    fn settle_in(&mut self) -> Result<(), StoreError> {
+        if !self.store.is_full() {
+            let (entries, _) = self.batch.take();
+            if !entries.is_empty() {
+                self.store.commit(entries)?;
+                self.position.send_replace(self.reader.newest());
+            }
+        }
+        Ok(())
     }
 
     /// Finds where our own lane goes on.
@@ -434,7 +460,11 @@ impl Worker {
             }
             Command::Retain(actor, confirm, reply) => self.retain(&actor, confirm, reply),
             Command::Retract(actor, id, reply) => self.retract(&actor, &id, reply),
-            Command::Compared => self.compared(),
+            Command::Compared {
+                peer,
+                whole,
+                connected,
+            } => self.compared(peer, whole, &connected),
             Command::Witness(deeds, note, reply) => {
                 for deed in deeds {
                     self.audit(&deed.actor.0, deed.action, deed.subject, None);
@@ -521,7 +551,7 @@ impl Worker {
     /// be forgotten by it. Records that follow in this very batch already stand under them.
     pub(super) fn stand_under(&mut self, charters: CharterChain) {
         // A new charter may know what was unknown, and allow more.
-        self.held.ask_again();
+        self.held.judge_anew();
         self.recent.judge_again();
         self.metrics.forked(charters.fork_open());
         self.charters = Some(Arc::new(charters));

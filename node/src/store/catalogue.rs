@@ -5,21 +5,25 @@
 //! |---|---|---|
 //! | frames | first position 8 | segment 4 · offset 4 · length 4 · entries 4 |
 //! | records | record id 32 | header position 8 · body position 8 (0: none) · created 8 · state 1 |
-//! | timeline | community tag 8 · created 8 · record id 32 | header position 8 |
+//! | timeline | community tag 8 · created 8 · record id 32 | header position 8 · 1 (beyond a closing) or nothing |
+//! | sums | community tag 8 · created 8 · first bytes of an id 8: where a block begins | sum 32 · count 8, smallest byte first |
 //! | chain | author tag 16 · lane 2 · epoch 4 · seq 8 · record id 32 | header position 8 |
 //! | objects | object tag 16 · author tag 16 · version 8 · position 8 · index 2 | |
 //! | observables | observable tag 16 · position 8 · index 2 | |
 //! | awaited | community tag 8 · record id 32 | created 8 |
-//! | charters | community id 32 · version 8 · position 8 | |
+//! | charters | community tag 8 · version 8 · position 8 | |
 //! | notes | kind tag 16 | position 8 |
 //! | audit | seq 8 of the first line in a frame | its position 8 |
 //! | expiry | expires 8 · record id 32 | |
 //! | segments | segment 4 | generation 4 · pending 4 · dead bytes 8 · erase since 8 · marks 4 |
+//! | withdrawn | 0 · author tag 16 | how many of the two below 4 |
+//! | withdrawn | 1 · author tag 16 · record id 32: taken back before it is here | |
+//! | withdrawn | 2 · author tag 16 · record id 32: taken back, and here | |
 //! | meta | a word | see [`meta`] |
 //!
 //! Numbers are big endian, instants are milliseconds, so that keys sort as what they stand for.
 //! Positions in `objects` and `observables` are those of the entry that brought the body, and
-//! `index` is the object's place in it. Author handles, object ids, observables and kinds of notes
+//! `index` is the object's place in it. Communities, author handles, object ids, observables and kinds of notes
 //! are in no file in clear: they are cut-off BLAKE3 hashes under sub-keys of the master key. An
 //! object's TLP is hashed into its tags, so that one level's entries are found without a look at the
 //! others, however many there are, and the files do not tell how much of what level is held.
@@ -43,6 +47,7 @@ pub enum Keyspace {
     Frames,
     Records,
     Timeline,
+    Sums,
     Chain,
     Objects,
     Observables,
@@ -52,15 +57,17 @@ pub enum Keyspace {
     Audit,
     Expiry,
     Segments,
+    Withdrawn,
     Meta,
 }
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Frames,
         Self::Records,
         Self::Timeline,
+        Self::Sums,
         Self::Chain,
         Self::Objects,
         Self::Observables,
@@ -70,6 +77,7 @@ impl Keyspace {
         Self::Audit,
         Self::Expiry,
         Self::Segments,
+        Self::Withdrawn,
         Self::Meta,
     ];
 
@@ -79,6 +87,7 @@ impl Keyspace {
             Self::Frames => "frames",
             Self::Records => "records",
             Self::Timeline => "timeline",
+            Self::Sums => "sums",
             Self::Chain => "chain",
             Self::Objects => "objects",
             Self::Observables => "observables",
@@ -88,6 +97,7 @@ impl Keyspace {
             Self::Audit => "audit",
             Self::Expiry => "expiry",
             Self::Segments => "segments",
+            Self::Withdrawn => "withdrawn",
             Self::Meta => "meta",
         }
     }
@@ -108,7 +118,7 @@ pub mod meta {
 }
 
 /// Layout of the index; one of another number is rebuilt.
-pub(crate) const FORMAT: u16 = 2;
+pub(crate) const FORMAT: u16 = 3;
 
 /// A keyed hash that stands for an author in one community.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -190,6 +200,12 @@ pub(crate) fn millis(instant: Timestamp) -> [u8; 8] {
 
 pub(crate) fn timeline(community: [u8; 8], created: Timestamp, id: &RecordId) -> Vec<u8> {
     key(&[&community, &millis(created), id.as_bytes()])
+}
+
+/// Whether a value of the timeline says that the record lies beyond a closing: it is kept, and is not
+/// among what members compare.
+pub(crate) fn is_aside(value: &[u8]) -> bool {
+    value.get(8).is_some_and(|aside| *aside != 0)
 }
 
 /// Everything of one author's lane and epoch from `seq` on starts here.

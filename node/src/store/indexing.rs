@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use hanse_protocol::identity::{CommunityId, RecordId};
 use hanse_protocol::limits;
+use hanse_protocol::reconcile::Place;
 use hanse_protocol::timestamp::Timestamp;
 
 use super::catalogue::{self, AuthorTag, Fields, FrameRow, Keyspace, RecordRow, SegmentRow, Tags, key, meta};
@@ -13,6 +14,8 @@ use super::facts::RecordFacts;
 use super::index::{Batch, Index, IndexError, Reflects};
 use super::log::Span;
 use super::lookup;
+use super::sums::{Moved, Sums};
+use super::withdrawals::Withdrawals;
 
 /// Head of the audit log: how many lines, and the hash of the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -107,10 +110,14 @@ struct Arrival {
 pub(crate) struct Updates<'a> {
     tags: &'a Tags,
     index: &'a dyn Index,
+    sums: &'a Sums,
     batch: Batch,
+    /// Places that came or left.
+    moved: Moved,
     /// Rows changed by this batch, since the index does not show them yet.
     rows: HashMap<RecordId, Option<RecordRow>>,
     segments: HashMap<u32, SegmentRow>,
+    withdrawals: Withdrawals,
     tally: Tally,
     audit: AuditHead,
     reflects: Option<Reflects>,
@@ -119,13 +126,16 @@ pub(crate) struct Updates<'a> {
 
 impl<'a> Updates<'a> {
     /// Starts gathering where the index stands.
-    pub(crate) fn new(tags: &'a Tags, index: &'a dyn Index) -> Result<Self, IndexError> {
+    pub(crate) fn new(tags: &'a Tags, index: &'a dyn Index, sums: &'a Sums) -> Result<Self, IndexError> {
         Ok(Self {
             tags,
             index,
+            sums,
             batch: Batch::default(),
+            moved: Moved::default(),
             rows: HashMap::new(),
             segments: HashMap::new(),
+            withdrawals: Withdrawals::default(),
             tally: Tally::load(index)?,
             audit: AuditHead::load(index)?,
             reflects: None,
@@ -172,7 +182,7 @@ impl<'a> Updates<'a> {
             Entry::Body(body) => return self.body(position, body, facts),
             Entry::Charter(charter) => {
                 let version = charter.version.to_be_bytes();
-                let key = key(&[charter.community.as_bytes(), &version, &at]);
+                let key = key(&[&self.tags.community(&charter.community), &version, &at]);
                 self.batch.put(Keyspace::Charters, key, []);
             }
             Entry::Audit(line) => {
@@ -220,6 +230,11 @@ impl<'a> Updates<'a> {
         let author = self.tags.author(&record.community, &facts.author);
         let chain = catalogue::chain_seq(author, facts.lane, facts.epoch, facts.seq);
         self.put_row(&record.id, row);
+        let place = Place {
+            created: facts.created,
+            id: record.id,
+        };
+        self.moved.note(&record.community, place, true);
         self.batch.put(
             Keyspace::Timeline,
             catalogue::timeline(community, facts.created, &record.id),
@@ -238,6 +253,8 @@ impl<'a> Updates<'a> {
             self.objects(position, author, facts, true);
         }
         self.tally.records = self.tally.records.saturating_add(1);
+        self.stands(author, &record.id, record.state)?;
+        self.take_back(author, &facts.retracts)?;
         Ok(Outcome::Indexed)
     }
 
@@ -302,6 +319,10 @@ impl<'a> Updates<'a> {
                 self.batch.remove(Keyspace::Expiry, key);
             }
             let author = self.tags.author(community, &facts.author);
+            self.stands(author, id, state)?;
+            if !gone {
+                self.take_back(author, &facts.retracts)?;
+            }
             match (row.state, row.body) {
                 (BodyState::Readable, Some(old)) => self.objects(old, author, facts, false),
                 _ if state == BodyState::Readable => self.objects(position, author, facts, true),
@@ -311,6 +332,27 @@ impl<'a> Updates<'a> {
         let held = !gone && state != BodyState::Shed;
         let body = held.then_some(position);
         self.put_row(id, RecordRow { body, state, ..row });
+        Ok(())
+    }
+
+    /// Notes that a record is here, or that its body is gone: what was taken back is one or the other.
+    fn stands(&mut self, author: AuthorTag, id: &RecordId, state: BodyState) -> Result<(), IndexError> {
+        let changes = (self.index, &mut self.batch);
+        match state {
+            BodyState::Gone => self.withdrawals.settled(changes, author, id),
+            _ => self.withdrawals.came(changes, author, id),
+        }
+    }
+
+    /// Notes what an author took back, unless it is gone already.
+    fn take_back(&mut self, author: AuthorTag, ids: &[RecordId]) -> Result<(), IndexError> {
+        for id in ids {
+            let row = self.row(id)?;
+            if row.is_none_or(|row| row.state != BodyState::Gone) {
+                let changes = (self.index, &mut self.batch);
+                self.withdrawals.take_back(changes, author, id, row.is_some())?;
+            }
+        }
         Ok(())
     }
 
@@ -327,8 +369,14 @@ impl<'a> Updates<'a> {
         row: RecordRow,
         facts: &RecordFacts,
         whole: bool,
-    ) {
+    ) -> Result<(), IndexError> {
         let author = self.tags.author(community, &facts.author);
+        // The header of a retraction still says which one it takes back.
+        let forgotten = facts.retracts.iter().skip(usize::from(!whole));
+        for settled in forgotten.chain([id]) {
+            let changes = (self.index, &mut self.batch);
+            self.withdrawals.settled(changes, author, settled)?;
+        }
         let tag = self.tags.community(community);
         if let (BodyState::Readable, Some(body)) = (row.state, row.body) {
             self.objects(body, author, facts, false);
@@ -338,15 +386,22 @@ impl<'a> Updates<'a> {
         self.batch.remove(Keyspace::Awaited, key(&[&tag, id.as_bytes()]));
         if !whole {
             let (body, state) = (None, BodyState::Gone);
-            return self.put_row(id, RecordRow { body, state, ..row });
+            self.put_row(id, RecordRow { body, state, ..row });
+            return Ok(());
         }
         let chain = catalogue::chain_seq(author, facts.lane, facts.epoch, facts.seq);
         self.batch.remove(Keyspace::Chain, key(&[&chain, id.as_bytes()]));
+        let place = Place {
+            created: row.created,
+            id: *id,
+        };
+        self.moved.note(community, place, false);
         self.batch
             .remove(Keyspace::Timeline, catalogue::timeline(tag, row.created, id));
         self.batch.remove(Keyspace::Records, *id.as_bytes());
         self.rows.insert(*id, None);
         self.tally.records = self.tally.records.saturating_sub(1);
+        Ok(())
     }
 
     /// Removes a key of the keyspace `expiry`.
@@ -457,9 +512,13 @@ impl<'a> Updates<'a> {
         let mut batch = std::mem::take(&mut self.batch);
         batch.put(Keyspace::Meta, meta::TALLY, self.tally.encode());
         batch.put(Keyspace::Meta, meta::AUDIT, self.audit.encode());
+        let moved = std::mem::take(&mut self.moved);
+        let changing = self.sums.change(self.tags, self.index, moved, &mut batch)?;
         self.index.apply(batch, reflects)?;
+        changing.done();
         self.rows.clear();
         self.segments.clear();
+        self.withdrawals.clear();
         Ok(())
     }
 }

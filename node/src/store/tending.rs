@@ -153,7 +153,7 @@ impl Store {
         let (ids, after) = self.due(&stage, rules)?;
         let whole = matches!(stage, Stage::Headers(_));
         let shared = std::sync::Arc::clone(&self.shared);
-        let mut updates = Updates::new(&shared.tags, &*shared.index)?;
+        let mut updates = Updates::new(&shared.tags, &*shared.index, &shared.sums)?;
         for (id, key) in ids {
             let gone = self.take_out(&mut updates, &id, whole, rules, derive, tended)?;
             if let (false, Stage::Expired(_)) = (gone, &stage) {
@@ -251,7 +251,7 @@ impl Store {
         if !whole && (row.state == BodyState::Gone || (row.body.is_none() && facts.expires > rules.now)) {
             return Ok(false);
         }
-        updates.take_out(&header.community, id, row, &facts, whole);
+        updates.take_out(&header.community, id, row, &facts, whole)?;
         if let Some(body) = row.body {
             updates.bury(body, bodies)?;
             tended.bodies += 1;

@@ -180,6 +180,8 @@ fn code(keyspace: Keyspace) -> u8 {
         Keyspace::Meta => 11,
         Keyspace::Expiry => 12,
         Keyspace::Segments => 13,
+        Keyspace::Withdrawn => 14,
+        Keyspace::Sums => 15,
     }
 }
 
