@@ -25,6 +25,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 mod deeds;
 mod ears;
 mod forging;
+mod lying;
 
 use super::plan::Foe;
 use super::scenario::Does;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use hanse_node::mesh::Publish;
 use hanse_protocol::heal::{self, Question};
+use hanse_protocol::reconcile::Span;
 use tokio::io::AsyncWriteExt;
 use tokio::task::JoinSet;
 use tokio::time::{MissedTickBehavior, interval};
@@ -55,7 +56,8 @@ async fn gossip(does: Does, world: &World, rate: f64, mut dice: Dice) {
 }
 
 async fn ask_and_not_read(world: &World, mut dice: Dice) {
-    let question = heal::encode(&Question::Holdings(world.charters.newest().reference()));
+    let everything = Question::Span(world.charters.newest().reference(), Span::ALL);
+    let question = heal::encode(&everything);
     let mut streams = JoinSet::new();
     for _ in 0..STREAMS {
         let (mesh, question) = (world.mesh.clone(), question.clone());
