@@ -124,6 +124,14 @@ impl Span {
         (self.from..self.to).contains(place)
     }
 
+    /// One that ends before it begins holds nothing: none is read so.
+    fn forward(&self) -> Self {
+        Self {
+            from: self.from,
+            to: self.to.max(self.from),
+        }
+    }
+
     /// What two members compare at `now`, rising: the closed days inside the horizon, and the open one.
     /// The farthest two days are left out, for there one of them may have removed what the other
     /// still holds: their clocks differ, though by less than a day.
@@ -243,10 +251,10 @@ pub fn answer<H: Held>(held: &H, key: &Key, asked: &[Asked]) -> Result<Vec<Told>
     let mut told = Vec::new();
     let mut bytes = 0;
     for asked in asked.get(..SPANS).unwrap_or(asked).chunks(PIECES) {
-        let spans: Vec<Span> = asked.iter().map(|asked| asked.span).collect();
+        let spans: Vec<Span> = asked.iter().map(|asked| asked.span.forward()).collect();
         let sums = digests(held, key, &spans)?;
-        for (asked, sum) in asked.iter().zip(sums) {
-            let answer = tell(held, key, asked, sum)?;
+        for ((asked, span), sum) in asked.iter().zip(&spans).zip(sums) {
+            let answer = tell(held, key, span, &asked.digest, sum)?;
             bytes += answer.size();
             if bytes > ANSWER && !told.is_empty() {
                 return Ok(told);
@@ -257,24 +265,24 @@ pub fn answer<H: Held>(held: &H, key: &Key, asked: &[Asked]) -> Result<Vec<Told>
     Ok(told)
 }
 
-fn tell<H: Held>(held: &H, key: &Key, asked: &Asked, sum: Sum) -> Result<Told, H::Error> {
-    if sum.digest(key) == asked.digest {
+fn tell<H: Held>(held: &H, key: &Key, span: &Span, asked: &Digest, sum: Sum) -> Result<Told, H::Error> {
+    if sum.digest(key) == *asked {
         return Ok(Told::Same);
     }
     let mut cuts = Vec::new();
     if sum.count() > LISTED as u64 {
-        cuts = held.cuts(&asked.span, parts_of(sum.count(), PARTS))?;
+        cuts = held.cuts(span, parts_of(sum.count(), PARTS))?;
     }
     if cuts.is_empty() {
-        let mut places = held.places(&asked.span, LISTED + 1)?;
+        let mut places = held.places(span, LISTED + 1)?;
         if places.len() <= LISTED {
             return Ok(Told::Places(places));
         }
         // More came since they were counted.
         cuts.extend(places.pop());
     }
-    let tos: Vec<Place> = cuts.into_iter().chain([asked.span.to]).collect();
-    let sums = held.sums(key, asked.span.from, &tos)?;
+    let tos: Vec<Place> = cuts.into_iter().chain([span.to]).collect();
+    let sums = held.sums(key, span.from, &tos)?;
     let part = |(to, sum): (Place, Sum)| Part {
         to,
         count: sum.count(),

@@ -20,7 +20,8 @@ const DAYS: u64 = 90;
 /// The last instant of them.
 const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
 
-/// How often one comparing is repeated in a run; its middle counts.
+/// How often one comparing is repeated in a run; its middle counts. Where much is missing, negentropy
+/// takes minutes, and once must do.
 const REPEATS: usize = 5;
 
 /// Half-rounds and bytes that finding ten differences in a million may take.
@@ -158,7 +159,8 @@ pub(super) fn run(scale: &Scale, table: &mut Table) -> Result<(), Failure> {
             let what = lack.label(label);
             say(&format!("reconcile: {what}"));
             let asker = Side::of(lack.without(&all))?;
-            let runs = (0..scale.runs).map(|_| both(&asker, &answerer));
+            let runs = (0..scale.runs)
+                .map(|_| both(&asker, &answerer, if lack.count() > 1_000 { 1 } else { REPEATS }));
             let runs = runs.collect::<Result<Vec<_>, Failure>>()?;
             if matches!(lack, Lack::Spread(10)) {
                 of_ten.push(column(&runs, |(ours, _)| millis(ours.asker + ours.answerer)));
@@ -240,9 +242,9 @@ fn tell(table: &mut Table, what: &str, aimed: bool, lack: Lack, runs: &[(Cost, C
 }
 
 /// Both ways of comparing, one after the other; the middle of some.
-fn both(asker: &Side, answerer: &Side) -> Result<(Cost, Cost), Failure> {
+fn both(asker: &Side, answerer: &Side, repeats: usize) -> Result<(Cost, Cost), Failure> {
     let (mut ours, mut theirs) = (Vec::new(), Vec::new());
-    for _ in 0..REPEATS {
+    for _ in 0..repeats {
         ours.push(compare(asker, answerer)?);
         theirs.push(by_negentropy(asker, answerer)?);
     }

@@ -105,11 +105,20 @@ impl Daily {
 
 impl Conversation<'_> {
     /// Compares all there is inside the horizon, the newest first, and adds what is missing to what is
-    /// wanted; how much that is. If it was cut short, it goes on where it stopped.
+    /// wanted; how much that is. If it was cut short, it first goes on where it stopped.
     pub(super) async fn compare(&mut self) -> Result<usize, AskError> {
-        let spans = || Span::horizon(clock::now(), self.charters.charter().horizon());
-        let pass = self.healer.passes.take(&self.peer);
-        let mut pass = pass.unwrap_or_else(|| Pass::new(spans()));
+        if let Some(pass) = self.healer.passes.take(&self.peer) {
+            let missing = self.go_through(pass).await?;
+            if missing > 0 {
+                return Ok(missing);
+            }
+        }
+        let spans = Span::horizon(clock::now(), self.charters.charter().horizon());
+        self.go_through(Pass::new(spans)).await
+    }
+
+    /// Goes on with a pass until all is compared, or enough is wanted for now.
+    async fn go_through(&mut self, mut pass: Pass) -> Result<usize, AskError> {
         let key = Key::of_community(self.charters.community());
         let mut missing = 0;
         while !pass.is_done() {
@@ -206,7 +215,7 @@ impl Conversation<'_> {
         });
         let (pass, needs) = answered.await???;
         let found = needs.len();
-        self.healer.progress.needs().add(needs);
+        self.healer.progress.needs().add(self.peer, needs);
         Ok((pass, found))
     }
 }

@@ -30,6 +30,9 @@ const KIB: usize = 1 << 10;
 /// Most records of an answer about a span: an answer ends with the page that makes it full.
 const MOST: usize = 2 * STREAMED;
 
+/// What a span counts for of which a peer sends nothing although it says that it has something there.
+const IN_VAIN: usize = 1_024;
+
 /// A batch that waits for its commit, and the bytes of it.
 struct Batch {
     records: usize,
@@ -77,14 +80,19 @@ impl Conversation<'_> {
                 if rest.is_some_and(|rest| rest <= span.from || rest >= span.to) {
                     return Err(AskError::Protocol);
                 }
-                lease.settle_to(rest, received);
-                // Places that move on without records are as good as records of no use.
-                self.count(0, if received == 0 { STREAMED / 4 } else { 0 })
+                if received > 0 {
+                    lease.settle_to(rest, received);
+                    return Ok(());
+                }
+                // Nothing of what it says it has; another never said so.
+                self.count(0, if lease.is_said(&span.to) { IN_VAIN } else { 0 })
             }
             Piece::Records(places) => {
-                let left = self.still_lacking(lease, places).await?;
-                self.healer.fruitless.add(self.peer, left.iter().copied());
-                self.count(0, left.len())
+                let mut left = self.still_lacking(lease, places).await?;
+                left.retain(|place| lease.is_said(place));
+                let idle = left.len();
+                self.healer.fruitless.add(self.peer, left);
+                self.count(0, idle)
             }
         }
     }

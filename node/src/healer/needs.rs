@@ -1,7 +1,7 @@
 //! What is known to be missing, shared by all conversations: what one peer was found to hold another may
 //! send, each piece is fetched from one peer at a time, and one that does not come is given to another.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -27,6 +27,8 @@ const SHARED: u64 = 256;
 /// Wanted, and who was asked in vain.
 #[derive(Debug, Default)]
 struct Want {
+    /// Who was found to hold it.
+    of: Vec<NodeId>,
     tried: Vec<NodeId>,
     /// The lease it is fetched under.
     lease: Option<u64>,
@@ -85,6 +87,8 @@ pub(super) struct Lease {
     number: u64,
     peer: NodeId,
     pub(super) piece: Piece,
+    /// What of it the peer says it holds; of a span where that ends.
+    said: BTreeSet<Place>,
     needs: Needs,
 }
 
@@ -94,7 +98,7 @@ impl Needs {
     }
 
     /// Adds what a peer was found to hold.
-    pub(super) fn add(&self, found: Vec<Need>) {
+    pub(super) fn add(&self, peer: NodeId, found: Vec<Need>) {
         let mut wanted = self.lock();
         for need in found {
             match need {
@@ -102,9 +106,12 @@ impl Needs {
                     if wanted.records.len() < 2 * RECORDS && !wanted.covers(&place) {
                         let want = wanted.records.entry(place).or_default();
                         want.count = 1;
+                        if !want.of.contains(&peer) {
+                            want.of.push(peer);
+                        }
                     }
                 }
-                Need::Span(span, count) => wanted.add_span(span, count),
+                Need::Span(span, count) => wanted.add_span(peer, span, count),
             }
         }
         let behind = wanted.behind();
@@ -136,10 +143,12 @@ impl Needs {
         let record = wanted.records.iter().rev().find(|(_, want)| free(want));
         let record = record.map(|(place, _)| *place);
         let number = wanted.next_lease;
+        let mut said = BTreeSet::new();
         let piece = match (span, record) {
             (Some(span), record) if record.is_none_or(|place| place < span.to) => {
                 if let Some((_, want)) = wanted.spans.get_mut(&span.to) {
                     want.lease = Some(number);
+                    said.extend(Some(span.to).filter(|_| want.of.contains(&peer)));
                 }
                 Piece::Span(span)
             }
@@ -148,6 +157,7 @@ impl Needs {
                 let mut places = Vec::new();
                 for (place, want) in free.take(IDS) {
                     want.lease = Some(number);
+                    said.extend(Some(*place).filter(|_| want.of.contains(&peer)));
                     places.push(*place);
                 }
                 Piece::Records(places)
@@ -171,6 +181,7 @@ impl Needs {
             number,
             peer,
             piece,
+            said,
             needs: self.clone(),
         })
     }
@@ -209,7 +220,7 @@ impl Wanted {
     }
 
     /// Adds what of a span is not wanted already.
-    fn add_span(&mut self, span: Span, count: u64) {
+    fn add_span(&mut self, peer: NodeId, span: Span, count: u64) {
         let mut left = vec![span];
         let behind = (std::ops::Bound::Excluded(span.from), std::ops::Bound::Unbounded);
         let known = self.spans.range::<Place, _>(behind);
@@ -243,6 +254,7 @@ impl Wanted {
                 self.records.remove(&place);
             }
             let want = Want {
+                of: vec![peer],
                 count: count / pieces,
                 ..Want::default()
             };
@@ -279,6 +291,11 @@ impl Lease {
     /// What is not settled was asked for in vain: another peer may have it.
     pub(super) fn asked_in_vain(&self) {
         self.needs.lock().give_back(self.number, Some(self.peer));
+    }
+
+    /// Whether the peer says that it holds a record, or what is in the span that ends here.
+    pub(super) fn is_said(&self, place: &Place) -> bool {
+        self.said.contains(place)
     }
 
     /// Notes that the peer sends; `false` if what it was to send was given to another.
@@ -362,16 +379,20 @@ mod tests {
     #[test]
     fn each_piece_is_fetched_from_one_peer_and_goes_to_another_if_it_does_not_come() {
         let needs = Needs::default();
-        needs.add(vec![
-            Need::Span(span(10, 20), 100),
-            Need::Record(place(5)),
-            Need::Record(place(30)),
-        ]);
+        needs.add(
+            A,
+            vec![
+                Need::Span(span(10, 20), 100),
+                Need::Record(place(5)),
+                Need::Record(place(30)),
+            ],
+        );
         // The newest first.
         let newest = fetch(&needs, A);
         assert_eq!(newest.piece, Piece::Records(vec![place(30), place(5)]));
         let other = fetch(&needs, B);
         assert_eq!(other.piece, Piece::Span(span(10, 20)));
+        assert!(newest.is_said(&place(30)) && !other.is_said(&place(20)));
         assert!(matches!(needs.work(B, Instant::now()), Work::Wait));
         newest.settle(&[place(30)]);
         newest.asked_in_vain();
@@ -403,7 +424,7 @@ mod tests {
     #[test]
     fn what_nobody_has_is_let_go() {
         let needs = Needs::default();
-        needs.add(vec![Need::Record(place(1)), Need::Span(span(3, 9), 80)]);
+        needs.add(A, vec![Need::Record(place(1)), Need::Span(span(3, 9), 80)]);
         // A conversation that was cut is nobody's fault.
         drop(fetch(&needs, A));
         fetch(&needs, A).asked_in_vain();
@@ -421,7 +442,7 @@ mod tests {
             let needs = Needs::default();
             let mut all = std::collections::BTreeSet::new();
             for (from, length) in spans {
-                needs.add(vec![Need::Record(place(from)), Need::Span(span(from, from + length), 9)]);
+                needs.add(A, vec![Need::Record(place(from)), Need::Span(span(from, from + length), 9)]);
                 all.extend(from..from + length);
             }
             let mut seen = std::collections::BTreeSet::new();

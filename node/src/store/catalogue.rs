@@ -5,7 +5,7 @@
 //! |---|---|---|
 //! | frames | first position 8 | segment 4 · offset 4 · length 4 · entries 4 |
 //! | records | record id 32 | header position 8 · body position 8 (0: none) · created 8 · state 1 |
-//! | timeline | community tag 8 · created 8 · record id 32 | header position 8 · 1 (beyond a closing) or nothing |
+//! | timeline | community tag 8 · created 8 · record id 32 | header position 8 |
 //! | sums | community tag 8 · created 8 · first bytes of an id 8: where a block begins | sum 32 · count 8, smallest byte first |
 //! | chain | author tag 16 · lane 2 · epoch 4 · seq 8 · record id 32 | header position 8 |
 //! | objects | object tag 16 · author tag 16 · version 8 · position 8 · index 2 | |
@@ -118,7 +118,7 @@ pub mod meta {
 }
 
 /// Layout of the index; one of another number is rebuilt.
-pub(crate) const FORMAT: u16 = 3;
+pub(crate) const FORMAT: u16 = 4;
 
 /// A keyed hash that stands for an author in one community.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -200,12 +200,6 @@ pub(crate) fn millis(instant: Timestamp) -> [u8; 8] {
 
 pub(crate) fn timeline(community: [u8; 8], created: Timestamp, id: &RecordId) -> Vec<u8> {
     key(&[&community, &millis(created), id.as_bytes()])
-}
-
-/// Whether a value of the timeline says that the record lies beyond a closing: it is kept, and is not
-/// among what members compare.
-pub(crate) fn is_aside(value: &[u8]) -> bool {
-    value.get(8).is_some_and(|aside| *aside != 0)
 }
 
 /// Everything of one author's lane and epoch from `seq` on starts here.

@@ -261,7 +261,7 @@ impl Reader {
         Ok(AuditHead::load(self.index())?)
     }
 
-    /// What members of a community compare: every header that counts, whether or not its body is held.
+    /// What members of a community compare: every header that is here, whether or not its body is held.
     /// The sums are those of this moment; places are read as they stand when they are asked for. So a
     /// record that comes in between may show as a difference that is none, or not yet; whoever asks
     /// again later asks anew.

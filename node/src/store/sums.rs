@@ -1,4 +1,4 @@
-//! What a community's members compare: the places of all headers that count, and their sums, kept
+//! What a community's members compare: the places of all headers, and their sums, kept
 //! with every commit.
 //!
 //! The sums of blocks are rows of the index, written in the batch that changes what they are of, so
@@ -154,30 +154,19 @@ fn row(key: &[u8], value: &[u8]) -> Result<(Place, Sum), IndexError> {
 fn timeline(index: &dyn Index, tag: [u8; 8], span: &Span, limit: usize) -> Result<Vec<Place>, IndexError> {
     let from = catalogue::timeline(tag, span.from.created, &span.from.id);
     let to = catalogue::timeline(tag, span.to.created, &span.to.id);
-    let (mut places, mut start) = (Vec::new(), Bound::Included(from.as_slice()));
-    let mut pairs;
-    while places.len() < limit {
-        let wanted = limit - places.len();
-        pairs = index.range(
-            Keyspace::Timeline,
-            start,
-            Bound::Excluded(&to),
-            Direction::Forward,
-            wanted,
-        )?;
-        for (key, value) in &pairs {
-            if !catalogue::is_aside(value) {
-                let mut fields = Fields(key.get(8..).unwrap_or_default());
-                let (created, id) = (fields.instant()?, fields.id()?);
-                places.push(Place { created, id });
-            }
-        }
-        match pairs.last() {
-            Some((last, _)) if pairs.len() == wanted => start = Bound::Excluded(last),
-            _ => break,
-        }
-    }
-    Ok(places)
+    let pairs = index.range(
+        Keyspace::Timeline,
+        Bound::Included(&from),
+        Bound::Excluded(&to),
+        Direction::Forward,
+        limit,
+    )?;
+    let place = |(key, _): &(Vec<u8>, Vec<u8>)| {
+        let mut fields = Fields(key.get(8..).unwrap_or_default());
+        let (created, id) = (fields.instant()?, fields.id()?);
+        Ok(Place { created, id })
+    };
+    pairs.iter().map(place).collect()
 }
 
 /// The places as they were before one of those that moved: those that come before it have moved
