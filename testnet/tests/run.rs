@@ -161,16 +161,18 @@ sabotages! {
 
 #[test]
 fn honest_records_that_come_late_are_noticed() {
-    let output = run(&[
-        "flood",
-        "--short",
-        "--json",
-        "--seed",
-        "1",
-        "--sabotage",
-        "honest-pace",
-    ]);
-    assert_eq!(broken(&report(&output)), ["honest-pace"]);
+    let small = SMALL.replace(KILL, "").replace("CONVERGE", "60s");
+    let small = small
+        .replace("rate = 10.0", "rate = 30.0")
+        .replace("'4s'", "'15s'");
+    let hostile = "slowed-at-most = 2.0\n[[hostile]]\ndoes = 'forger'\nat = '4s'\n";
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("late.toml");
+    std::fs::write(&path, small + hostile).unwrap();
+    let sabotage = ["--seed", "3", "--json", "--sabotage", "honest-pace"];
+    let output = run(&[&[path.to_str().unwrap()], &sabotage[..]].concat());
+    let report = report(&output);
+    assert_eq!(broken(&report), ["honest-pace"], "{report:#}");
 }
 
 #[test]
