@@ -21,6 +21,8 @@ pub use ledger::FILE as LEDGER;
 
 use ports::Claims;
 
+use crate::proxy::Net;
+
 /// Fewest nodes: an author, a partner, and one who is neither.
 pub const FEWEST: usize = 3;
 
@@ -131,6 +133,7 @@ pub struct Builder {
     nodes: usize,
     folder: Option<PathBuf>,
     program: Option<Program>,
+    net: Option<Net>,
 }
 
 impl Builder {
@@ -157,6 +160,13 @@ impl Builder {
         self
     }
 
+    /// Leads every link between two nodes through these shaped links. Without them nodes dial each other.
+    #[must_use]
+    pub fn behind(mut self, net: Net) -> Self {
+        self.net = Some(net);
+        self
+    }
+
     /// Makes the folders and starts the daemons; they belong to no community yet.
     ///
     /// # Errors
@@ -174,6 +184,7 @@ impl Builder {
             daemons: Vec::new(),
             claims: Claims::default(),
             program,
+            net: self.net,
             home,
         };
         for number in 0..self.nodes {
@@ -241,6 +252,7 @@ pub struct League {
     daemons: Vec<Daemon>,
     claims: Claims,
     program: Program,
+    net: Option<Net>,
     home: Home,
 }
 
@@ -343,8 +355,21 @@ impl League {
         let profile = cast::profile(number);
         let folder = self.folder().join(profile.handle.as_str());
         let ports = (self.claims.claim()?, self.claims.claim()?);
-        self.daemons
-            .push(Daemon::create(profile, folder, ports, self.program.clone())?);
+        let door = match &self.net {
+            Some(net) => {
+                let port = self.claims.claim()?;
+                net.open_door(number, port).map_err(|_| LeagueError::Ports)?;
+                Some((net.clone(), number, port))
+            }
+            None => None,
+        };
+        self.daemons.push(Daemon::create(
+            profile,
+            folder,
+            ports,
+            door,
+            self.program.clone(),
+        )?);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+use hanse_testnet::hardship::{self, HardshipError, Orders, Scenario, ScenarioError, kernel};
 use hanse_testnet::league::{FEWEST, League, MOST};
 use hanse_testnet::progress::Progress;
 use hanse_testnet::promises::Promise;
@@ -48,6 +49,27 @@ enum Command {
     /// (a node did not come up, the input cannot be read), 4 interrupted before there was one.
     #[command(after_long_help = EXAMPLES)]
     Up(Up),
+    /// Put a league through a scenario of faults, and see whether what Hanse promises held all along.
+    ///
+    /// Every link between two nodes leads through a proxy that delays, loses, paces and cuts; nodes are
+    /// killed and started again, clocks are set off, members join late, hostile members do what they do.
+    /// Meanwhile records are published, subscribers follow every node, and every promise is watched.
+    /// All choices come from the seed; the report names it with the command that repeats the run.
+    ///
+    /// Exit codes: 0 every promise held, 1 a promise was broken, 2 wrong use, 3 there is no report
+    /// (the scenario cannot be read, a node did not come up), 4 interrupted before there was one.
+    #[command(after_long_help = RUN_EXAMPLES)]
+    Run(Run),
+    /// List the scenarios that come with this program.
+    Scenarios,
+    /// Run one node under a clock that is so many milliseconds off.
+    #[command(hide = true, disable_help_flag = true)]
+    Astray {
+        #[arg(allow_hyphen_values = true)]
+        millis: i64,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<OsString>,
+    },
     /// Run one node: `hansed`, with its arguments.
     #[command(hide = true, disable_help_flag = true)]
     Node {
@@ -65,6 +87,41 @@ const EXAMPLES: &str = "Examples:
       publish a file at the first node, and report as JSON
   hanse-testnet up --dir /tmp/league
       keep everything in a folder; its league.json lists nodes, tokens, and how to restart each";
+
+const RUN_EXAMPLES: &str = "Examples:
+  hanse-testnet run partition
+      ten nodes cut into five and five, with a seed of chance that the report tells
+  hanse-testnet run kills --seed 7 --kills 50
+      the first fifty kills of seed 7
+  hanse-testnet run hostile --short --json > report.json
+      the short form, as it runs with the tests
+  hanse-testnet run my-scenario.toml
+      a scenario of your own; those that come with it are in testnet/scenarios";
+
+#[derive(clap::Args)]
+struct Run {
+    /// One of `hanse-testnet scenarios`, or the path of a file.
+    #[arg(value_name = "SCENARIO")]
+    scenario: String,
+    /// What all choices come from; drawn and told if absent.
+    #[arg(long, value_name = "S")]
+    seed: Option<u64>,
+    /// Fewer nodes and less time, as the scenario says.
+    #[arg(long)]
+    short: bool,
+    /// How many kills, in a scenario that kills; it takes longer the more there are.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=10_000))]
+    kills: Option<u16>,
+    /// Print the report as one JSON document, and nothing else, on standard output.
+    #[arg(long)]
+    json: bool,
+    /// Keep the nodes' folders and messages, and tell where.
+    #[arg(long)]
+    keep: bool,
+    /// Break this promise on purpose, to see that it is noticed.
+    #[arg(long, value_name = "PROMISE")]
+    sabotage: Option<hardship::Promise>,
+}
 
 #[derive(clap::Args)]
 struct Up {
@@ -112,14 +169,98 @@ fn main() -> ExitCode {
         Command::Node { arguments } => {
             hanse_node::command::run(std::iter::once("hansed".into()).chain(arguments))
         }
-        Command::Up(options) => match up(options) {
-            Ok(code) => code,
-            Err(error) => {
-                complain(&error);
-                ExitCode::from(FAILED)
-            }
-        },
+        Command::Astray { millis, arguments } => {
+            hanse_node::clock::set_astray(millis);
+            let arguments = arguments.into_iter().skip(1);
+            hanse_node::command::run(std::iter::once("hansed".into()).chain(arguments))
+        }
+        Command::Up(options) => up(options).unwrap_or_else(|error| failed(&error)),
+        Command::Run(options) => run(options).unwrap_or_else(|error| failed(&*error)),
+        Command::Scenarios => scenarios().unwrap_or_else(|error| failed(&*error)),
     }
+}
+
+fn failed(error: &dyn std::error::Error) -> ExitCode {
+    complain(error);
+    ExitCode::from(FAILED)
+}
+
+fn scenarios() -> Result<ExitCode, Box<dyn std::error::Error>> {
+    for (name, text) in hardship::scenario::SHIPPED {
+        let scenario = Scenario::parse(name, text)?;
+        let (nodes, seconds, about) = (scenario.honest(), scenario.lasts.as_secs(), &scenario.about);
+        writeln!(stdout(), "{name:12}  {nodes:>2} nodes  {seconds:>4} s  {about}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The scenario as the options want it.
+fn wanted(options: &Run) -> Result<Scenario, ScenarioError> {
+    let mut scenario = Scenario::find(&options.scenario)?;
+    if options.short {
+        scenario = scenario.shortened()?;
+    }
+    Ok(match options.kills {
+        Some(kills) => scenario.with_kills(kills.into()),
+        None => scenario,
+    })
+}
+
+/// The command that repeats a run.
+fn again(options: &Run, seed: u64) -> String {
+    let mut command = format!("hanse-testnet run {} --seed {seed}", options.scenario);
+    if options.short {
+        command += " --short";
+    }
+    if let Some(kills) = options.kills {
+        command += &format!(" --kills {kills}");
+    }
+    if let Some(sabotage) = options.sabotage {
+        command += &format!(" --sabotage {sabotage}");
+    }
+    command
+}
+
+fn run(options: Run) -> Result<ExitCode, Box<dyn std::error::Error>> {
+    let scenario = wanted(&options)?;
+    if let Some(status) = kernel::again_within(&scenario)? {
+        let code = status.code().and_then(|code| u8::try_from(code).ok());
+        return Ok(ExitCode::from(code.unwrap_or(FAILED)));
+    }
+    // Few digits, so that people can type them.
+    let seed = options.seed.unwrap_or_else(|| rand::random_range(1..1_000_000));
+    let folder = options.keep.then(|| hardship::run::kept_folder(&scenario, seed));
+    let orders = Orders {
+        command: again(&options, seed),
+        scenario,
+        seed,
+        sabotage: options.sabotage,
+        folder,
+    };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let report = runtime.block_on(async {
+        let mut ends = Ends::new()?;
+        let progress = Progress::new();
+        let report = tokio::select! {
+            report = hardship::run::run(&orders, &progress) => report.map(Some),
+            () = ends.end() => Ok(None),
+        };
+        progress.done();
+        if let Some(folder) = &orders.folder {
+            progress.note(&format!("everything is kept in {}", folder.display()));
+        }
+        report
+    });
+    let Some(report) = report.map_err(Box::<HardshipError>::new)? else {
+        return Ok(ExitCode::from(INTERRUPTED));
+    };
+    let text = match options.json {
+        true => serde_json::to_string(&report)? + "\n",
+        false => report.table(),
+    };
+    stdout().write_all(text.as_bytes())?;
+    stdout().flush()?;
+    Ok(ExitCode::from(if report.all_held() { 0 } else { BROKEN }))
 }
 
 #[expect(clippy::result_large_err, reason = "returned once, at the end of the program")]

@@ -17,6 +17,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use super::{ANSWERING, LOOK, LeagueError};
+use crate::proxy::Net;
 
 /// The token of a league's own requests, and of `league.json`.
 const TOKEN: &str = "league";
@@ -26,6 +27,9 @@ const ADMIN: &str = "admin.token";
 
 /// How long a daemon that was told to end may take.
 const FAREWELL: Duration = Duration::from_secs(20);
+
+/// What comes before the arguments of a node whose clock is off: `hanse-testnet astray MILLIS node ...`.
+const ASTRAY: &str = "astray";
 
 /// How often nodes compare what they hold: often, for nobody wants to wait in a testnet.
 const HEALING: &str = "5s";
@@ -60,18 +64,24 @@ pub struct Daemon {
     folder: PathBuf,
     token_file: PathBuf,
     ports: (u16, u16),
+    /// The links that lead here, and the number and port under which they do, if they are shaped.
+    door: Option<(Net, usize, u16)>,
     program: Program,
+    /// How far its clock is off, milliseconds.
+    astray: i64,
     child: Option<Child>,
     pid: Option<u32>,
     end_was_told: bool,
 }
 
 impl Daemon {
-    /// Makes the node's folder; `ports` are those of its API and of the mesh.
+    /// Makes the node's folder; `ports` are those of its API and of the mesh, `door` where others dial
+    /// it instead.
     pub(super) fn create(
         profile: Profile,
         folder: PathBuf,
         ports: (u16, u16),
+        door: Option<(Net, usize, u16)>,
         program: Program,
     ) -> Result<Self, LeagueError> {
         let member = profile.handle.to_string();
@@ -88,7 +98,9 @@ impl Daemon {
             folder,
             token_file,
             ports,
+            door,
             program,
+            astray: 0,
             child: None,
             pid: None,
             end_was_told: false,
@@ -182,6 +194,9 @@ impl Daemon {
             .map_err(LeagueError::io(&log))?;
         let command = self.command();
         let mut spawning = Command::new(&self.program.path);
+        if self.astray != 0 {
+            spawning.arg(ASTRAY).arg(self.astray.to_string());
+        }
         spawning
             .args(command.iter().skip(1))
             .arg("--until-stdin-closes")
@@ -198,9 +213,18 @@ impl Daemon {
             source,
         })?;
         self.pid = child.id();
+        if let Some((net, number, _)) = &self.door {
+            net.runs_as(*number, self.pid);
+        }
         self.end_was_told = false;
         self.child = Some(child);
         Ok(())
+    }
+
+    /// Sets its clock off by so many milliseconds from the next start on. Only for nodes that this very
+    /// program runs ([`Program::own`]).
+    pub fn set_astray(&mut self, by_millis: i64) {
+        self.astray = by_millis;
     }
 
     /// Kills the process, as a power cut would.
@@ -326,7 +350,11 @@ impl Daemon {
         self.ports = ports;
         let path = self.folder.join(settings::FILE);
         let text = fs::read_to_string(&path).map_err(LeagueError::io(&path))?;
-        fs::write(&path, with_ports(&text, ports)).map_err(LeagueError::io(&path))
+        let door = self.door.as_ref().map(|(net, number, door)| {
+            net.leads_to(*number, ports.1);
+            *door
+        });
+        fs::write(&path, with_ports(&text, ports, door)).map_err(LeagueError::io(&path))
     }
 
     fn log(&self) -> PathBuf {
@@ -349,10 +377,12 @@ pub(crate) fn members(peers: &[PeerStatus]) -> usize {
 }
 
 /// A settings file with these ports and a brisk healing in place of whatever it says of them.
-fn with_ports(text: &str, (api, mesh): (u16, u16)) -> String {
+fn with_ports(text: &str, (api, mesh): (u16, u16), door: Option<u16>) -> String {
+    let external = door.map_or_else(String::new, |port| format!("\"/ip4/127.0.0.1/tcp/{port}\""));
     let ours = [
         ("[api]", "listen", format!("\"127.0.0.1:{api}\"")),
         ("[mesh]", "listen", format!("[\"/ip4/127.0.0.1/tcp/{mesh}\"]")),
+        ("[mesh]", "external", format!("[{external}]")),
         ("[healing]", "every", format!("\"{HEALING}\"")),
     ];
     let mut section = "";
@@ -368,10 +398,10 @@ fn with_ports(text: &str, (api, mesh): (u16, u16)) -> String {
             changed.push_str(line);
             changed.push('\n');
         }
-        if line.starts_with('[')
-            && let Some((_, key, value)) = ours.iter().find(|(of, _, _)| *of == section)
-        {
-            changed.push_str(&format!("{key} = {value}\n"));
+        if line.starts_with('[') {
+            for (_, key, value) in ours.iter().filter(|(of, _, _)| *of == section) {
+                changed.push_str(&format!("{key} = {value}\n"));
+            }
         }
     }
     changed
@@ -386,8 +416,12 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         init::init(folder.path(), &crate::league::profile(1)).unwrap();
         let path = folder.path().join(settings::FILE);
-        let moved = with_ports(&fs::read_to_string(&path).unwrap(), (20_001, 20_002));
-        fs::write(&path, with_ports(&moved, (20_003, 20_004))).unwrap();
+        let moved = with_ports(
+            &fs::read_to_string(&path).unwrap(),
+            (20_001, 20_002),
+            Some(20_009),
+        );
+        fs::write(&path, with_ports(&moved, (20_003, 20_004), None)).unwrap();
         let read = settings::Settings::load(folder.path()).unwrap();
         assert_eq!(read.api.listen.to_string(), "127.0.0.1:20003");
         assert_eq!(read.mesh.dialable(), ["/ip4/127.0.0.1/tcp/20004"]);
