@@ -145,7 +145,7 @@ impl Worker {
             Ok(admitted) => self.admitted(charters, admitted, (carried.body, unsealed), courier, origin),
             Err(refusal) => {
                 let fate = self.refuse(&refusal, Some((&id, &claims)), courier);
-                self.follow_refused(&claims, id, &refusal);
+                self.follow_refused(&carried.header, &claims, id, &refusal);
                 // What has expired by a clock that is not right has not.
                 let late =
                     refusal == Refusal::Expired && self.clocks.astray(clock::now(), Instant::now()).is_some();
@@ -156,7 +156,11 @@ impl Worker {
                     let judged = Judged::Refused { courier };
                     self.recent
                         .remember(&carried.header, judged, Claims::of(id, &claims));
-                    if !courier {
+                    if refusal == Refusal::Ended {
+                        // In a lane that lives its place is another's, who has a key that is not closed.
+                        self.held
+                            .set_aside(&claims.author, claims.lane, claims.epoch, claims.seq);
+                    } else if !courier {
                         // Verified and refused for good: no use healing it again and again.
                         self.held
                             .insert(&claims.author, claims.lane, claims.epoch, claims.seq);
@@ -231,7 +235,13 @@ impl Worker {
             self.recent.remember(admitted.bytes(), Judged::Admitted, claims);
             return fate;
         }
-        let bytes = admitted.bytes().to_vec();
+        if self.is_displaced(charters, &admitted) {
+            let judged = Judged::Refused { courier: false };
+            self.recent
+                .remember(admitted.bytes(), judged, Claims::of(id, &header));
+            return self.refuse(&Refusal::Ended, Some((&id, &header)), courier);
+        }
+        let (bytes, key) = (admitted.bytes().to_vec(), admitted.key());
         let grant = self.charge(&charters.charter().budget, &header, bytes.len());
         if grant == Grant::Nothing {
             self.set_aside(&bytes, id, &header);
@@ -246,7 +256,7 @@ impl Worker {
             None => (None, None),
         };
         self.note_chain(&header, courier);
-        self.follow_own(&header, id);
+        self.follow_own(&header, id, key);
         self.metrics.admitted(origin);
         let refused = wrong.map(|refusal| self.refuse(&refusal, Some((&id, &header)), courier));
         self.unread.push(Unread {

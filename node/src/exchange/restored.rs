@@ -3,7 +3,8 @@
 //! compared holdings with a peer and taken back what that held of its own; then it begins a new epoch
 //! of its lane, whose first record follows the last one known.
 
-use hanse_protocol::identity::RecordId;
+use hanse_protocol::admission::Signed;
+use hanse_protocol::identity::{KeyId, RecordId};
 use hanse_protocol::record::Header;
 use hanse_protocol::refusal::{Fault, Refusal};
 
@@ -87,6 +88,9 @@ impl Worker {
             self.batch.push(Restored::Wait.note(), None);
             self.audit("node", "lost-entries", String::new(), None);
         }
+        if self.restored == Some(Restored::Wait) {
+            self.forget_signed();
+        }
         match self.restored {
             Some(Restored::Alone) => self.open_epoch("alone"),
             Some(Restored::Wait) => {
@@ -124,18 +128,24 @@ impl Worker {
     }
 
     /// Keeps in step with our own chain where others bring parts of it back.
-    pub(super) fn follow_own(&mut self, header: &Header, id: RecordId) {
-        if self.is_own(header) {
+    pub(super) fn follow_own(&mut self, header: &Header, id: RecordId, key: KeyId) {
+        if self.is_own(header) && self.member.signs_with(key) {
             self.own.created = self.own.created.max(header.created);
             self.own_seen(header, id);
         }
     }
 
     /// As [`Self::follow_own`], of a record that was refused: if it was we who signed it, its number was
-    /// given all the same.
-    pub(super) fn follow_refused(&mut self, header: &Header, id: RecordId, refusal: &Refusal) {
-        let verified = refusal.fault() != Fault::Courier && *refusal != Refusal::UnknownCharter;
-        if verified && self.is_own(header) {
+    /// given all the same. But what ended is not our word any longer: a thief may have signed it.
+    pub(super) fn follow_refused(&mut self, bytes: &[u8], header: &Header, id: RecordId, refusal: &Refusal) {
+        let verified =
+            refusal.fault() != Fault::Courier && !matches!(refusal, Refusal::UnknownCharter | Refusal::Ended);
+        if !verified || !self.is_own(header) {
+            return;
+        }
+        let community = self.charters.as_ref().map(|charters| *charters.community());
+        let signed = community.and_then(|community| Signed::decode(bytes, &community).ok());
+        if signed.is_some_and(|signed| self.member.signs_with(signed.key())) {
             self.own_seen(header, id);
         }
     }
@@ -151,6 +161,7 @@ impl Worker {
             self.own.last = Some(id);
             // What brings one record may lack the next, which another peer holds.
             if self.restored.is_none() {
+                self.forget_signed();
                 self.open_epoch("our own records came back");
             }
         } else if self.own.seq == 0 && place > self.own.known {
