@@ -221,7 +221,7 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
         clocks: clocks.clone(),
         opaque_max: settings.store.opaque_max,
         retention: settings.store.retention.clone(),
-        lost: matches!(opening.rebuilt, Some(Rebuilt::Corrupt | Rebuilt::Ahead)),
+        lost: opening.lost,
     };
     let (exchange, thread) = exchange::start(parts)?;
     let node = Node {
