@@ -214,6 +214,10 @@ impl From<ExchangeError> for Failure {
                 let detail = format!("{text}; `again` opens a later round, which is kept as evidence");
                 Self::conflict(name::ENDORSED, "another was endorsed", detail)
             }
+            ExchangeError::Forgotten(_) => {
+                let detail = format!("{text}; `again` signs all the same");
+                Self::conflict(name::ENDORSED, "another may have been endorsed", detail)
+            }
             ExchangeError::Frozen(_) => Self::conflict(name::FROZEN, "nothing is sealed now", text),
             ExchangeError::Invalid(reason) => Self::invalid(&reason),
             ExchangeError::UnknownMember(_) => Self::not_found(name::UNKNOWN_MEMBER, "no such member", text),

@@ -93,6 +93,8 @@ pub(super) struct Worker {
     pub(super) keeping: Keeping,
     /// Whether our own chain may go on elsewhere, so that nothing is signed.
     pub(super) restored: Option<Restored>,
+    /// Whether the store is to be told, after the next commit, that its loss was noted.
+    pub(super) lost: bool,
     /// Work since the present frame began that came of no use.
     pub(super) idle: u32,
     /// When what was turned away for now was last let be asked for again.
@@ -105,7 +107,7 @@ pub(super) struct Worker {
     /// Nudges that wait for the commit.
     later: Vec<Nudge>,
     /// Whether the disk is too full for new work.
-    full: bool,
+    pub(super) full: bool,
     /// What stewards said last.
     pub(super) heads: heads::Shared,
     /// Which charters this node signed.
@@ -184,6 +186,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         opaque: Opaque::new(opaque_max),
         keeping: Keeping::new(retention),
         restored: None,
+        lost,
         idle: 0,
         asked_again: clock::now(),
         own: OwnChain::default(),
@@ -237,7 +240,7 @@ impl Worker {
         self.metrics.forked(charters.fork_open());
         self.tell_standing();
         for member in &charters.charter().members {
-            let kept = self.reader.note(&super::shedding::note(&member.handle))?;
+            let kept = unless_damaged(self.reader.note(&super::shedding::note(&member.handle)))?;
             self.opaque.kept_before(&member.handle, kept.as_deref());
             let holdings = self
                 .reader
@@ -472,6 +475,9 @@ impl Worker {
                 self.metrics.committed(count, started.elapsed());
                 if let Some(newest) = positions.last() {
                     self.position.send_replace(*newest);
+                }
+                if std::mem::take(&mut self.lost) {
+                    self.store.loss_is_noted().map_err(Arc::new)?;
                 }
                 if std::mem::take(&mut self.stands_anew) {
                     self.tell_standing();
