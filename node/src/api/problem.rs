@@ -215,7 +215,10 @@ impl From<ExchangeError> for Failure {
                 Self::conflict(name::ENDORSED, "another was endorsed", detail)
             }
             ExchangeError::Forgotten(_) => {
-                let detail = format!("{text}; `again` signs all the same");
+                let detail = format!(
+                    "{text}; `again` signs all the same: after `hanse community renew --again`, if nobody \
+                     knows of another, further changes go on as ever"
+                );
                 Self::conflict(name::ENDORSED, "another may have been endorsed", detail)
             }
             ExchangeError::Frozen(_) => Self::conflict(name::FROZEN, "nothing is sealed now", text),

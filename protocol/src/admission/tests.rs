@@ -205,7 +205,7 @@ fn inside_a_closed_run_nothing_counts_that_is_dated_after_the_closing() {
     later.issued = issued.after(Duration::from_millis(DAY));
     scene.charters.offer(signed(later, &[&scene.city])).unwrap();
     scene.now = issued.after(Duration::from_millis(DAY));
-    let mut forged = |created: Timestamp| {
+    let forged = |created: Timestamp| {
         let mut header = header(&scene.water, &scene.charters, b"forged");
         (header.seq, header.prev, header.charter) = (5, Some(RecordId([4; 32])), under_old);
         header.created = created;

@@ -256,7 +256,11 @@ impl Worker {
                 "this node's signing key is not one of its member's open keys".to_owned(),
             ));
         }
+        let forgetful = self.signed.is_forgetful();
         self.signed.sign(version, hash, parent, again)?;
+        if forgetful && !self.signed.is_forgetful() {
+            self.keep(signed::FORGOTTEN, Vec::new());
+        }
         self.keep(signed::NOTE, self.signed.to_bytes());
         if round > 1 {
             let subject = format!("{} round {round}", charter.hash());

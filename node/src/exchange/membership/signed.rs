@@ -51,6 +51,11 @@ impl Signed {
         minicbor::to_vec(&self.once).unwrap_or_default()
     }
 
+    /// Whether more may have been signed than is remembered.
+    pub(super) fn is_forgetful(&self) -> bool {
+        self.forgotten.is_some()
+    }
+
     /// Notes that until `then` more may have been signed than is remembered.
     pub(super) fn forget(&mut self, then: Timestamp) {
         self.forgotten = self.forgotten.max(Some(then));
@@ -76,8 +81,13 @@ impl Signed {
         let last = before.max_by_key(|once| once.round);
         let round = match last {
             // What follows a charter of later was signed after that.
-            None if !again && self.forgotten.is_some_and(|then| parent <= then) => {
-                return Err(ExchangeError::Forgotten(version));
+            None if self.forgotten.is_some_and(|then| parent <= then) => {
+                if !again {
+                    return Err(ExchangeError::Forgotten(version));
+                }
+                // Nothing that was forgotten follows what is signed now.
+                self.forgotten = None;
+                1
             }
             None => 1,
             Some(last) if again => last.round.saturating_add(1),

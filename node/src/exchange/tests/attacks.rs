@@ -182,13 +182,10 @@ async fn a_restored_steward_signs_a_second_charter_of_a_version_on_its_operators
     };
     assert!(matches!(renew(false).await, Err(ExchangeError::Forgotten(3))));
     assert!(renew(true).await.unwrap().in_force);
-    drop(renew);
-    // What follows is signed beside nothing that was forgotten, but the clocks may differ by minutes.
+    // What follows that stands beside nothing that was forgotten.
+    assert!(renew(false).await.unwrap().in_force);
     let city = city.restart();
     let change = local::Change::Renew {};
-    let next = city
-        .exchange
-        .propose(BY(), local::ProposeRequest { change, again: false })
-        .await;
-    assert!(matches!(next, Err(ExchangeError::Forgotten(4))));
+    let asked = local::ProposeRequest { change, again: false };
+    assert!(city.exchange.propose(BY(), asked).await.unwrap().in_force);
 }
