@@ -59,6 +59,7 @@ impl Site {
             opaque_max: u64::MAX,
             retention: Retention::default(),
             lost: false,
+            home: None,
         };
         // The thread ends when the last handle of the exchange is dropped.
         let (exchange, _) = exchange::start(parts)?;

@@ -54,8 +54,11 @@ pub enum DaemonError {
     #[error("the tokens cannot be read")]
     Tokens(#[from] TokenError),
     /// A restore was broken off: what lies here does not say yet that it is a backup's.
-    #[error("a restore into `{}` was broken off: remove it and restore anew", .0.display())]
+    #[error("a restore into `{}` was broken off: restore once more", .0.display())]
     Restoring(PathBuf),
+    /// The making of the node was broken off.
+    #[error("the making of a node in `{}` was broken off: `hansed init` begins anew", .0.display())]
+    Initialising(PathBuf),
     /// The store.
     #[error("the store failed")]
     Store(#[from] StoreError),
@@ -165,6 +168,12 @@ pub fn restoring(folder: &Path) -> PathBuf {
     folder.join("restoring")
 }
 
+/// The file that stands in a node's folder while `hansed init` makes it: what lies beside it may be torn
+/// and was never used.
+pub fn initialising(folder: &Path) -> PathBuf {
+    folder.join("initialising")
+}
+
 /// Where the keys lie in a node's folder.
 pub fn keys_folder(folder: &Path) -> PathBuf {
     folder.join("keys")
@@ -196,6 +205,9 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
     if restoring(folder).exists() {
         return Err(DaemonError::Restoring(folder.to_owned()));
     }
+    if initialising(folder).exists() {
+        return Err(DaemonError::Initialising(folder.to_owned()));
+    }
     let (keystore, member) = open_member(folder, &settings)?;
     let Opened {
         store,
@@ -222,6 +234,7 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
         opaque_max: settings.store.opaque_max,
         retention: settings.store.retention.clone(),
         lost: opening.lost,
+        home: exchange::Home::of(&store_folder(folder)),
     };
     let (exchange, thread) = exchange::start(parts)?;
     let node = Node {

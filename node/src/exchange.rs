@@ -11,6 +11,7 @@ use hanse_protocol::charter::member::Profile;
 use hanse_protocol::charter::proposal::Proposal;
 use hanse_protocol::charter::{CharterChain, CharterHash};
 use hanse_protocol::frame::Carried;
+use hanse_protocol::heal::Run;
 use hanse_protocol::identity::{Handle, NodeId, RecordId};
 use hanse_protocol::local;
 use hanse_protocol::timestamp::Timestamp;
@@ -47,7 +48,7 @@ pub use derive::{BrokenCharters, Deriver};
 pub(crate) use keeping::trusting;
 pub use keeping::{Retention, trusted};
 pub(crate) use membership::view_of;
-pub use restored::Restored;
+pub use restored::{Home, Restored};
 pub use worker::{Parts, StartError, Thread, start};
 
 /// Pieces of work that may wait for the exchange; a full queue means Ignore for gossip and 503 for
@@ -274,8 +275,11 @@ enum Command {
     Witness(Vec<Deed>, Option<(&'static str, Vec<u8>)>, Reply<()>),
     Retract(Actor, RecordId, Reply<local::RetractReply>),
     Retain(Actor, bool, Reply<local::RetainReply>),
-    /// Holdings were compared with a peer, and what it had more was fetched.
-    Compared,
+    Compared {
+        peer: NodeId,
+        told: Option<Vec<Run>>,
+        connected: Vec<NodeId>,
+    },
 }
 
 impl Command {
@@ -304,7 +308,7 @@ impl Command {
             Self::Witness(_, _, reply) => refuse(reply),
             Self::Retract(_, _, reply) => refuse(reply),
             // What leaves makes room.
-            other @ (Self::Retain(..) | Self::Compared) => return Some(other),
+            other @ (Self::Retain(..) | Self::Compared { .. }) => return Some(other),
             // A cursor that has moved on: a few bytes, and only after something was committed.
             note @ Self::Note { .. } => return Some(note),
         }
@@ -469,9 +473,14 @@ impl Exchange {
         self.ask(|reply| Command::Retain(actor, confirm, reply)).await
     }
 
-    /// Tells that holdings were compared with a peer, and what it had more was fetched. Best effort.
-    pub fn compared(&self) {
-        let _ = self.inbox.try_send(Command::Compared);
+    /// Tells that a conversation with a peer ended: what it `told` that it holds, all of which was fetched,
+    /// or nothing if it was broken off; and who is connected. Best effort.
+    pub fn compared(&self, peer: NodeId, told: Option<Vec<Run>>, connected: Vec<NodeId>) {
+        let _ = self.inbox.try_send(Command::Compared {
+            peer,
+            told,
+            connected,
+        });
     }
 
     /// Hands over the records of a gossip frame, or gives the reply back if the inbox is full.
@@ -576,7 +585,7 @@ impl Exchange {
     }
 
     /// What this node holds of each author, for healing.
-    pub fn held(&self) -> Vec<hanse_protocol::heal::Run> {
+    pub fn held(&self) -> Vec<Run> {
         self.held.runs()
     }
 
@@ -592,7 +601,7 @@ impl Exchange {
     }
 
     /// Of a run a peer holds, what we lack and have not turned away lately.
-    pub fn lacking(&self, run: &hanse_protocol::heal::Run) -> Vec<hanse_protocol::heal::Run> {
+    pub fn lacking(&self, run: &Run) -> Vec<Run> {
         self.held.lacking(run)
     }
 

@@ -237,11 +237,14 @@ impl Healer {
         agenda.busy.insert(peer);
         let healer = self.clone();
         agenda.conversations.spawn(async move {
-            match healer.ask(peer, grace).await {
-                Ok(()) => {
+            let asked = healer.ask(peer, grace).await;
+            let told = asked.as_ref().ok().cloned();
+            let connected = healer.links.now().into_iter().collect();
+            healer.exchange.compared(peer, told, connected);
+            match asked {
+                Ok(_) => {
                     healer.shunned.forgive(&peer);
                     healer.healed_at.note(peer);
-                    healer.exchange.compared();
                     healer.metrics.healed("done");
                 }
                 Err(error) => {

@@ -42,6 +42,7 @@ mod tending;
 
 #[cfg(test)]
 mod tests;
+mod withdrawals;
 
 pub use error::{StoreError, unless_damaged};
 pub use indexing::AuditHead;
@@ -50,6 +51,7 @@ pub use looking::{Seen, is_in_use, look};
 pub use opening::{Opening, Rebuilt};
 pub use reader::{ChainLink, Holding, ObjectHit, Reader, StoreStats, StoredRecord, TimelineItem};
 pub use tending::{Retired, Rules, Tended};
+pub use withdrawals::AHEAD;
 
 use catalogue::Tags;
 use disk::{Disk, Lock, RealDisk};

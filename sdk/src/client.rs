@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use futures::Stream;
+use futures::{Stream, StreamExt};
 use hanse_protocol::identity::{Handle, RecordId};
 use hanse_protocol::local;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, RETRY_AFTER};
@@ -15,7 +15,7 @@ use serde::de::DeserializeOwned;
 
 use crate::draft::Draft;
 use crate::error::SdkError;
-use crate::events::Following;
+use crate::events::{Following, Heard};
 
 /// Where a node's API listens unless its settings say otherwise.
 pub const DEFAULT_API: &str = "http://127.0.0.1:7474";
@@ -307,6 +307,20 @@ impl Client {
         after: Option<u64>,
         objects: bool,
     ) -> impl Stream<Item = Result<local::RecordView, SdkError>> + Send + use<> {
+        let heard = self.follow_events(after, objects);
+        heard.filter_map(async |heard| match heard {
+            Ok(Heard::Record(record)) => Some(Ok(*record)),
+            Ok(Heard::Away | Heard::Back) => None,
+            Err(error) => Some(Err(error)),
+        })
+    }
+
+    /// As [`Client::events`], and tells when the node is away for which it waits, and when it is back.
+    pub fn follow_events(
+        &self,
+        after: Option<u64>,
+        objects: bool,
+    ) -> impl Stream<Item = Result<Heard, SdkError>> + Send + use<> {
         Following::new(self.clone(), after, objects).stream()
     }
 

@@ -24,6 +24,17 @@ const FIRST: Duration = Duration::from_millis(250);
 /// Longest wait before coming back.
 const LONGEST: Duration = Duration::from_secs(30);
 
+/// What following the events of a node comes upon.
+#[derive(Debug)]
+pub enum Heard {
+    /// A record became complete.
+    Record(Box<RecordView>),
+    /// The node cannot be reached, and is tried again and again. Told once until it is back.
+    Away,
+    /// The node that was away is back. Nothing was missed.
+    Back,
+}
+
 /// A client's cursor over the node's log.
 pub(crate) struct Following {
     client: Client,
@@ -33,12 +44,13 @@ pub(crate) struct Following {
     /// Whether the node answered ever: until it does, an error is the caller's to hear.
     met: bool,
     wait: Duration,
+    away: bool,
     ended: bool,
 }
 
 /// What comes of asking for the next record.
 enum Step {
-    Record(Box<RecordView>),
+    Heard(Heard),
     Nothing,
     ComeBack,
 }
@@ -52,21 +64,22 @@ impl Following {
             connection: None,
             met: false,
             wait: FIRST,
+            away: false,
             ended: false,
         }
     }
 
-    pub(crate) fn stream(self) -> impl Stream<Item = Result<RecordView, SdkError>> + Send {
+    pub(crate) fn stream(self) -> impl Stream<Item = Result<Heard, SdkError>> + Send {
         futures::stream::unfold(self, async |mut following| {
             let next = following.next().await?;
             Some((next, following))
         })
     }
 
-    async fn next(&mut self) -> Option<Result<RecordView, SdkError>> {
+    async fn next(&mut self) -> Option<Result<Heard, SdkError>> {
         while !self.ended {
             match self.step().await {
-                Ok(Step::Record(record)) => return Some(Ok(*record)),
+                Ok(Step::Heard(heard)) => return Some(Ok(heard)),
                 Ok(Step::Nothing) => {}
                 Ok(Step::ComeBack) => {
                     self.connection = None;
@@ -101,14 +114,20 @@ impl Following {
             Ok(response) => {
                 self.met = true;
                 self.connection = Some((response, Blocks::default()));
-                Ok(Step::Nothing)
+                Ok(match std::mem::take(&mut self.away) {
+                    true => Step::Heard(Heard::Back),
+                    false => Step::Nothing,
+                })
             }
             Err(
                 SdkError::Unreachable { .. }
                 | SdkError::Silent { .. }
                 | SdkError::Broken { .. }
                 | SdkError::Busy { .. },
-            ) if self.met => Ok(Step::ComeBack),
+            ) if self.met => Ok(match std::mem::replace(&mut self.away, true) {
+                true => Step::ComeBack,
+                false => Step::Heard(Heard::Away),
+            }),
             Err(error) => Err(error),
         }
     }
@@ -126,7 +145,7 @@ impl Following {
             let record: RecordView = self.read(&block.data)?;
             self.after = Some(record.position);
             self.wait = FIRST;
-            return Ok(Step::Record(Box::new(record)));
+            return Ok(Step::Heard(Heard::Record(Box::new(record))));
         }
         // A sign of life says how far the node has looked.
         self.after = position.or(self.after);

@@ -16,4 +16,5 @@ mod fake;
 pub use client::{Client, DEFAULT_API};
 pub use draft::{Draft, Terms};
 pub use error::SdkError;
+pub use events::Heard;
 pub use hanse_protocol::local;

@@ -133,6 +133,7 @@ fn in_process(stock: &Stock, count: usize, mut pick: Pick) -> Result<(Vec<f64>, 
         opaque_max: u64::MAX,
         retention: Retention::default(),
         lost: false,
+        home: None,
     };
     let (exchange, thread) = exchange::start(parts)?;
     let (_mesh, meshes) = watch::channel(None);

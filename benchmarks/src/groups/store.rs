@@ -73,6 +73,7 @@ fn author() -> Result<Handle, Failure> {
 fn facts(author: &Handle, number: u64) -> RecordFacts {
     let created = Timestamp::from_millis(1_700_000_000_000 + number);
     RecordFacts {
+        retracts: Vec::new(),
         author: author.clone(),
         lane: 1,
         epoch: 1,

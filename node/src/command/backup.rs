@@ -2,9 +2,10 @@
 //! Segments are only ever appended to or replaced as a whole, so copying them one after the other
 //! gives a log as it was at some moment, perhaps with a torn end that opening cuts off.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -79,11 +80,27 @@ pub(super) fn run(
 ) -> Result<ExitCode, Failure> {
     let settings = Settings::load(dir)?;
     make_folder(to)?;
+    fill(dir, &settings, to, with_keys, passphrase).inspect_err(|_| {
+        // Half a backup is worse than none. The folder was empty.
+        for name in names(to).unwrap_or_default() {
+            let path = to.join(name);
+            drop(fs::remove_dir_all(&path).or_else(|_| fs::remove_file(&path)));
+        }
+    })
+}
+
+fn fill(
+    dir: &Path,
+    settings: &Settings,
+    to: &Path,
+    with_keys: bool,
+    passphrase: Option<&Source>,
+) -> Result<ExitCode, Failure> {
     make_folder(&to.join("log"))?;
     let mut files = log(&daemon::store_folder(dir).join("log"), to)?;
     files.push(copy(&dir.join(settings::FILE), to, settings::FILE)?);
     if with_keys {
-        keys(dir, &settings, to, passphrase)?;
+        keys(dir, settings, to, passphrase)?;
         for name in names(&to.join("keys"))? {
             files.push(hashed(to, &format!("keys/{name}"))?);
         }
@@ -91,7 +108,7 @@ pub(super) fn run(
     let bytes: u64 = files.iter().map(|file| file.size).sum();
     let manifest = Manifest {
         format: FORMAT,
-        member: settings.member.handle,
+        member: settings.member.handle.clone(),
         made: clock::now(),
         keys: with_keys,
         files,
@@ -113,30 +130,63 @@ pub(super) fn run(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Copies all segments, from the first to the last there is.
+/// Which file bears a segment's name: a recast puts another in its place.
+type Stamp = (u64, i64, i64);
+
+/// The segments there are.
+fn segments(folder: &Path) -> Result<BTreeMap<String, Stamp>, BackupError> {
+    let mut found = BTreeMap::new();
+    for name in names(folder)?.into_iter().filter(|name| name.ends_with(".seg")) {
+        match fs::metadata(folder.join(&name)) {
+            Ok(told) => drop(found.insert(name, (told.ino(), told.ctime(), told.ctime_nsec()))),
+            // It was recast just now.
+            Err(e) if e.kind() == io::ErrorKind::NotFound => {}
+            Err(e) => return Err(BackupError::Io(folder.join(name), e)),
+        }
+    }
+    Ok(found)
+}
+
+/// Copies all segments, from the first to the last there is. What was replaced meanwhile is copied again,
+/// until between the first look and the last nothing was but the last segment, which grows.
 fn log(from: &Path, to: &Path) -> Result<Vec<Copied>, BackupError> {
+    let mut done: BTreeMap<String, (Stamp, Copied)> = BTreeMap::new();
     for _ in 0..ATTEMPTS {
-        let mut segments = names(from)?;
-        segments.retain(|name| name.ends_with(".seg"));
-        segments.sort_unstable();
-        let listed = segments.len();
-        let mut copied = Vec::new();
-        for name in segments {
-            match copy(&from.join(&name), to, &format!("log/{name}")) {
-                Err(BackupError::Io(_, e)) if e.kind() == io::ErrorKind::NotFound => break,
-                one => copied.push((name, one?)),
-            }
-        }
-        let mut now = names(from)?;
-        now.retain(|name| name.ends_with(".seg"));
-        // What came meanwhile follows; what went meanwhile is in a later one, which may be old here.
-        let whole = copied.len() == listed && copied.iter().all(|(name, _)| now.contains(name));
-        if whole && listed > 0 {
-            return Ok(copied.into_iter().map(|(_, one)| one).collect());
-        }
-        for (name, _) in copied {
+        let found = segments(from)?;
+        let Some((last, _)) = found.last_key_value() else {
+            return Err(BackupError::Restless);
+        };
+        let (kept, stale) = std::mem::take(&mut done)
+            .into_iter()
+            .partition(|(name, (stamp, _))| name != last && found.get(name) == Some(stamp));
+        done = kept;
+        for name in BTreeMap::into_keys(stale) {
             let path = to.join("log").join(name);
             fs::remove_file(&path).map_err(|e| BackupError::Io(path, e))?;
+        }
+        for (name, stamp) in &found {
+            if done.contains_key(name) {
+                continue;
+            }
+            match copy(&from.join(name), to, &format!("log/{name}")) {
+                Err(BackupError::Io(_, e)) if e.kind() == io::ErrorKind::NotFound => break,
+                one => done.insert(name.clone(), (*stamp, one?)),
+            };
+        }
+        let now = segments(from)?;
+        let whole = found.iter().all(|(name, stamp)| {
+            // What came meanwhile follows; of the last one it matters that it is the same file.
+            let same = |now: &Stamp| {
+                if name == last {
+                    now.0 == stamp.0
+                } else {
+                    now == stamp
+                }
+            };
+            done.contains_key(name) && now.get(name).is_some_and(same)
+        });
+        if whole {
+            return Ok(done.into_values().map(|(_, one)| one).collect());
         }
     }
     Err(BackupError::Restless)
@@ -199,7 +249,10 @@ pub(super) fn copy(from: &Path, to: &Path, name: &str) -> Result<Copied, BackupE
     let source = File::open(from).map_err(failed)?;
     let size = source.metadata().map_err(failed)?.len();
     let mut target = create(&to.join(name))?;
-    let (size, blake3) = pour(source.take(size), &mut target).map_err(failed)?;
+    let (size, blake3) = pour((&source).take(size), &mut target).map_err(failed)?;
+    // What the copy holds must be on the disk that it comes from, too: a power cut there would let the node
+    // give the same numbers to something else.
+    source.sync_data().map_err(failed)?;
     target.sync_all().map_err(failed)?;
     let name = name.to_owned();
     Ok(Copied { name, size, blake3 })

@@ -14,7 +14,7 @@ use crate::keystore::KeystoreError;
 use crate::member::MemberError;
 use crate::settings::Settings;
 use crate::store::{self, Seen};
-use crate::tokens::Tokens;
+use crate::tokens::{self, Tokens};
 use crate::{clock, daemon};
 
 /// A clock before this was never set: the first day of 2026.
@@ -117,6 +117,10 @@ fn clock_is_set(report: &mut Report) {
 }
 
 fn tokens(dir: &Path, report: &mut Report) {
+    // Opening would make the folder, and a check only looks.
+    if !dir.join(tokens::FOLDER).exists() {
+        return report.good("tokens", "none made yet");
+    }
     match Tokens::open(dir) {
         Ok(tokens) => report.good("tokens", &format!("{} named", tokens.list().count())),
         Err(error) => report.wrong(

@@ -32,15 +32,26 @@ pub(super) fn run(dir: &Path, from: Option<From<'_>>, alone: bool) -> Result<Exi
     }
     if let Some(from) = &from {
         let manifest = manifest(from.backup)?;
-        if dir.join(settings::FILE).exists() || daemon::store_folder(dir).exists() {
+        // What a restore left that was broken off was never used.
+        if daemon::restoring(dir).exists() {
+            clear(dir)?;
+        }
+        let taken = [
+            dir.join(settings::FILE),
+            daemon::store_folder(dir),
+            daemon::keys_folder(dir),
+        ];
+        if taken.iter().any(|part| part.exists()) {
             return Err(Failure {
                 error: Box::new(BackupError::Exists(dir.to_owned())),
                 hint: Some("restore into a new folder: --dir NEW"),
             });
         }
         fs::DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-        fs::write(daemon::restoring(dir), b"")?;
-        unpack(dir, from, &manifest)?;
+        fs::File::create(daemon::restoring(dir))?.sync_all()?;
+        fs::File::open(dir)?.sync_all()?;
+        // Whoever mistook the passphrase tries again.
+        unpack(dir, from, &manifest).inspect_err(|_| drop(clear(dir)))?;
         say(&format!("a backup of {} of {}\n", manifest.member, manifest.made));
     }
     settle(dir, how)?;
@@ -56,6 +67,18 @@ pub(super) fn run(dir: &Path, from: Option<From<'_>>, alone: bool) -> Result<Exi
         Restored::Alone => "the node goes on with a new epoch of its chain at its next start\n",
     });
     Ok(ExitCode::SUCCESS)
+}
+
+/// Takes away what a restore made that did not come to its end, and last the file that says so.
+fn clear(dir: &Path) -> std::io::Result<()> {
+    let absent_is_well = |removed: std::io::Result<()>| match removed {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    };
+    absent_is_well(fs::remove_dir_all(daemon::store_folder(dir)))?;
+    absent_is_well(fs::remove_dir_all(daemon::keys_folder(dir)))?;
+    absent_is_well(fs::remove_file(dir.join(settings::FILE)))?;
+    absent_is_well(fs::remove_file(daemon::restoring(dir)))
 }
 
 /// Reads what a backup says of itself.
@@ -106,9 +129,8 @@ fn unpack(dir: &Path, from: &From<'_>, manifest: &Manifest) -> Result<(), Failur
         )?;
     }
     // The settings say how the keys are to be kept, so they are read where they will be.
-    let draft = dir.join(settings::FILE);
     backup::copy(&from.backup.join(settings::FILE), dir, settings::FILE)?;
-    keys(dir, from, manifest).inspect_err(|_| drop(fs::remove_file(&draft)))
+    keys(dir, from, manifest)
 }
 
 fn keys(dir: &Path, from: &From<'_>, manifest: &Manifest) -> Result<(), Failure> {

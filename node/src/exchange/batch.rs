@@ -1,13 +1,13 @@
 //! What one commit will hold, and who is told once it holds.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use hanse_protocol::admission::Whole;
-use hanse_protocol::identity::RecordId;
+use hanse_protocol::identity::{Handle, RecordId};
 
 use super::{ExchangeError, Reply};
 use crate::store::StoreError;
-use crate::store::entry::{Entry, Position};
+use crate::store::entry::{BodyState, Entry, Position};
 use crate::store::facts::RecordFacts;
 
 use std::sync::Arc;
@@ -15,13 +15,24 @@ use std::sync::Arc;
 /// Told after the commit, with the positions of the batch's entries, or with what went wrong.
 type Told = Box<dyn FnOnce(Result<&[Position], &Arc<StoreError>>) + Send>;
 
+/// What is in a batch of a record.
+#[derive(Clone, Copy)]
+struct Held {
+    /// The entry's place in the batch.
+    entry: usize,
+    /// Whether its body is awaited still.
+    awaited: bool,
+}
+
 /// Entries of the commit in the making.
 #[derive(Default)]
 pub(super) struct Batch {
     entries: Vec<(Entry, Option<RecordFacts>)>,
     told: Vec<Told>,
-    /// Records whose header is in this batch; whether their body is, too.
-    records: HashMap<RecordId, bool>,
+    /// Records of which something is in this batch.
+    records: HashMap<RecordId, Held>,
+    /// What authors take back in this batch: it may follow in it.
+    taken_back: HashSet<(Handle, RecordId)>,
     bytes: usize,
     /// Entries that are not worth a commit of their own.
     notes: usize,
@@ -30,13 +41,16 @@ pub(super) struct Batch {
 impl Batch {
     /// Adds an entry and returns its place in the batch.
     pub(super) fn push(&mut self, entry: Entry, facts: Option<RecordFacts>) -> usize {
+        let at = self.entries.len();
         self.bytes += match &entry {
             Entry::Record(record) => {
-                self.records.insert(record.id, record.body.is_some());
+                let awaited = record.state == BodyState::Awaited;
+                self.records.insert(record.id, Held { entry: at, awaited });
                 record.header.len() + record.body.as_ref().map_or(0, Vec::len)
             }
             Entry::Body(body) => {
-                self.records.insert(body.id, true);
+                let awaited = false;
+                self.records.insert(body.id, Held { entry: at, awaited });
                 body.body.len()
             }
             Entry::Charter(charter) => charter.bytes.len(),
@@ -67,9 +81,41 @@ impl Batch {
         }));
     }
 
-    /// Whether the batch holds this record's header, and if so whether its body too.
-    pub(super) fn holds(&self, id: &RecordId) -> Option<bool> {
-        self.records.get(id).copied()
+    /// Whether the batch holds something of this record, and if so whether its body is awaited still.
+    pub(super) fn awaits(&self, id: &RecordId) -> Option<bool> {
+        self.records.get(id).map(|held| held.awaited)
+    }
+
+    /// Whether `author` takes this record back in this batch.
+    pub(super) fn is_taken_back(&self, author: &Handle, id: &RecordId) -> bool {
+        !self.taken_back.is_empty() && self.taken_back.contains(&(author.clone(), *id))
+    }
+
+    /// Notes that `author` takes a record back, and takes its body out if the batch brings it and it is
+    /// the author's: what never was in the log cannot be left in it. `None` if the batch does not bring it,
+    /// else whether there was something to take out.
+    pub(super) fn take_back(&mut self, author: &Handle, id: &RecordId) -> Option<bool> {
+        self.taken_back.insert((author.clone(), *id));
+        let held = self.records.get_mut(id)?;
+        let (entry, facts) = self.entries.get_mut(held.entry)?;
+        let facts = facts.as_mut().filter(|facts| facts.author == *author);
+        let state = match entry {
+            Entry::Record(record) => &mut record.state,
+            Entry::Body(body) => &mut body.state,
+            _ => return Some(false),
+        };
+        let (Some(facts), true) = (facts, *state != BodyState::Gone) else {
+            return Some(false);
+        };
+        *state = BodyState::Gone;
+        held.awaited = false;
+        facts.objects.clear();
+        match entry {
+            Entry::Record(record) => record.body = None,
+            Entry::Body(body) => body.body.clear(),
+            _ => {}
+        }
+        Some(true)
     }
 
     pub(super) fn is_empty(&self) -> bool {

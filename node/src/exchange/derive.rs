@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use hanse_protocol::admission::{Admitted, Reading, Sound};
 use hanse_protocol::charter::{CharterChain, SignedCharter};
-use hanse_protocol::identity::CommunityId;
+use hanse_protocol::identity::{CommunityId, RecordId};
 use hanse_protocol::observable::Observable;
-use hanse_protocol::record::Header;
+use hanse_protocol::record::{Header, Kind};
 use hanse_protocol::stix::Object;
 use hanse_protocol::timestamp::Timestamp;
 use hanse_protocol::tlp::Tlp;
@@ -27,7 +27,24 @@ pub(super) fn header_facts(header: &Header) -> RecordFacts {
         created: header.created,
         expires: header.expires,
         objects: Vec::new(),
+        retracts: named(header).collect(),
     }
+}
+
+/// The facts of a retraction and the records that its body lists.
+pub(super) fn retraction_facts(header: &Header, listed: &[RecordId]) -> RecordFacts {
+    RecordFacts {
+        retracts: named(header).chain(listed.iter().copied()).collect(),
+        ..header_facts(header)
+    }
+}
+
+/// What the header of a retraction takes back.
+fn named(header: &Header) -> impl Iterator<Item = RecordId> {
+    header
+        .replaces
+        .filter(|_| header.kind == Kind::Retraction)
+        .into_iter()
 }
 
 /// The facts of a header and its objects.
@@ -159,8 +176,12 @@ fn of_entry(
     let Ok(Reading::Opened(opened)) = whole.open(&member.reader, charters) else {
         return Some(plain);
     };
+    let header = opened.admitted().header();
+    if header.kind == Kind::Retraction {
+        return Some(retraction_facts(header, &opened.retracted().unwrap_or_default()));
+    }
     let Ok(sound) = opened.sound() else {
         return Some(plain);
     };
-    Some(facts(opened.admitted().header(), &sound))
+    Some(facts(header, &sound))
 }

@@ -6,8 +6,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use hanse_protocol::admission::Admitted;
-use hanse_protocol::identity::{Handle, RecordId};
+use hanse_protocol::identity::Handle;
 use hanse_protocol::local;
 use hanse_protocol::timestamp::Timestamp;
 use minicbor::{Decode, Encode};
@@ -16,7 +15,7 @@ use super::derive::Known;
 use super::worker::Worker;
 use super::{Actor, Reply};
 use crate::clock;
-use crate::store::entry::{Entry, NoteEntry, Origin};
+use crate::store::entry::{Entry, NoteEntry};
 use crate::store::{Reader, Retired, Rules, StoreError, unless_damaged};
 
 /// The note that says up to which number records of each chain have left.
@@ -127,8 +126,6 @@ pub(super) struct Keeping {
     cramped: bool,
     retired: BTreeMap<(Handle, u16, u32), u64>,
     changed: bool,
-    /// Records that their authors took back, to be erased once they are in the store.
-    taken_back: Vec<(RecordId, Handle)>,
 }
 
 /// How far one chain has left.
@@ -160,7 +157,6 @@ impl Keeping {
             cramped: false,
             retired: BTreeMap::new(),
             changed: false,
-            taken_back: Vec::new(),
         }
     }
 }
@@ -185,7 +181,6 @@ impl Worker {
 
     /// Does the next small part of what is due; whether more is due at once.
     pub(super) fn look_after(&mut self) -> Result<bool, StoreError> {
-        self.erase_taken_back()?;
         let Some(charters) = self.charters.clone() else {
             return Ok(false);
         };
@@ -315,48 +310,6 @@ impl Worker {
         let held =
             (!trusted).then(|| format!("the clock jumped: it shows {now}, and was last trusted at {last}"));
         self.batch.answer(reply, move |_| local::RetainReply { held });
-    }
-
-    /// Erases what an author took back of its own: at once, or once what came with it is in the store.
-    pub(super) fn take_back(&mut self, author: &Handle, ids: impl IntoIterator<Item = RecordId>) {
-        let author = |id| (id, author.clone());
-        self.keeping.taken_back.extend(ids.into_iter().map(author));
-        // A store that cannot be read fails the next look.
-        let _ = self.erase_taken_back();
-    }
-
-    /// Adds to the commit in the making that what was taken back is gone, for all that is in the store
-    /// already. The commit makes it so for every reader.
-    fn erase_taken_back(&mut self) -> Result<(), StoreError> {
-        if self.keeping.taken_back.is_empty() {
-            return Ok(());
-        }
-        let Some(charters) = self.charters.clone() else {
-            return Ok(());
-        };
-        let (later, now): (Vec<_>, Vec<_>) = std::mem::take(&mut self.keeping.taken_back)
-            .into_iter()
-            .partition(|(id, _)| self.batch.holds(id).is_some());
-        self.keeping.taken_back = later;
-        for (id, author) in now {
-            let Some(stored) = unless_damaged(self.reader.record(&id))? else {
-                continue;
-            };
-            let theirs = Admitted::from_log(&stored.header, &stored.community)
-                .is_ok_and(|admitted| admitted.header().author == author);
-            let mut known = Known {
-                member: &self.member,
-                charters: &charters,
-            };
-            if theirs
-                && let Some((entry, facts)) =
-                    self.store.erasure(&id, clock::now(), Origin::Own, &mut known)?
-            {
-                self.batch.push(entry, facts);
-                self.audit(author.as_str(), "take-back", id.to_string(), None);
-            }
-        }
-        Ok(())
     }
 }
 

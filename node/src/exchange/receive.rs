@@ -211,8 +211,8 @@ impl Worker {
     }
 
     fn is_awaited(&self, id: &RecordId) -> bool {
-        match self.batch.holds(id) {
-            Some(body) => !body,
+        match self.batch.awaits(id) {
+            Some(awaited) => awaited,
             None => matches!(self.reader.holds(id), Ok(Some(BodyState::Awaited))),
         }
     }
@@ -227,7 +227,7 @@ impl Worker {
         origin: Origin,
     ) -> Fate {
         let id = *admitted.id();
-        let known = self.batch.holds(&id).is_some() || matches!(self.reader.holds(&id), Ok(Some(_)));
+        let known = self.batch.awaits(&id).is_some() || matches!(self.reader.holds(&id), Ok(Some(_)));
         let header = admitted.header().clone();
         if known {
             let claims = Claims::of(id, &header);
@@ -294,7 +294,10 @@ impl Worker {
             courier,
             origin,
         } = unread;
+        let taken_back = self.is_taken_back(charters, &header.author, &id);
         let (body, state, facts) = match whole {
+            // Its author took it back before it came here.
+            _ if taken_back => (None, BodyState::Gone, derive::header_facts(&header)),
             Some((whole, unsealed)) => self.read(charters, whole, unsealed),
             None if grant == Grant::Header => (None, BodyState::Shed, derive::header_facts(&header)),
             None => (None, BodyState::Awaited, derive::header_facts(&header)),
@@ -322,6 +325,9 @@ impl Worker {
             "receive"
         };
         self.audit(header.author.as_str(), action, id.to_string(), None);
+        if taken_back {
+            self.audit(header.author.as_str(), "take-back", id.to_string(), None);
+        }
         if awaited {
             self.nudge(Nudge::Body(id, courier));
         }
@@ -358,8 +364,9 @@ impl Worker {
                 let (_, body) = opened.into_parts();
                 match listed {
                     Ok(ids) => {
+                        let facts = derive::retraction_facts(&header, &ids);
                         self.take_back(&header.author, ids);
-                        (Some(body), BodyState::Readable, plain)
+                        (Some(body), BodyState::Readable, facts)
                     }
                     Err(refusal) => {
                         self.unsound(&id, &header, &refusal);

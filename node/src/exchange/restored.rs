@@ -1,22 +1,78 @@
 //! A node whose store is a backup, or lost entries to rot, does not know how far its own chain went:
 //! what it would sign next may be a second record of one number. So it signs nothing before it has
-//! compared holdings with a peer and taken back what that held of its own; then it begins a new epoch
-//! of its lane, whose first record follows the last one known.
+//! compared holdings with every peer that is connected and taken back what they hold of its own; then it
+//! begins a new epoch of its lane, whose first record follows the last one known.
+//!
+//! A copy that nobody told of, such as a machine set back to a snapshot, shows by its home: the store's
+//! folder is another, or the system was started anew. Then a new epoch begins, too, at once. Epochs are
+//! numbered by the clock, so that two copies of one store begin different ones.
+
+use std::collections::BTreeMap;
+use std::path::Path;
 
 use hanse_protocol::admission::Signed;
-use hanse_protocol::identity::{KeyId, RecordId};
+use hanse_protocol::charter::CharterChain;
+use hanse_protocol::heal::{RANGES, Run};
+use hanse_protocol::identity::{KeyId, NodeId, RecordId};
 use hanse_protocol::record::Header;
 use hanse_protocol::refusal::{Fault, Refusal};
 
 use super::worker::Worker;
 use super::{Command, ExchangeError, Reply};
+use crate::clock;
 use crate::store::entry::{Entry, NoteEntry};
-use crate::store::{StoreError, unless_damaged};
+use crate::store::{ChainLink, StoreError, unless_damaged};
 
 /// The note that says that the store was restored.
 const RESTORED: &str = "restored";
 /// The note that names the epoch of our lane, while no record in it says so.
 const EPOCH: &str = "own epoch";
+
+/// The note that says where the store was at home when it was last opened.
+const HOME: &str = "home";
+
+/// How often a peer may tell of own records and not give them, or break off, before it is waited for no
+/// longer: one that lies must not silence a node for ever.
+const PATIENCE: u8 = 3;
+
+/// Where a store is at home: a keyless hash of what a copy of it does not share, as far as the system
+/// tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Home([u8; 16]);
+
+impl Home {
+    /// Where the folder of a store is at home now: which folder it is, and since when the system runs.
+    pub fn of(folder: &Path) -> Option<Self> {
+        let inode = std::os::unix::fs::MetadataExt::ino(&std::fs::metadata(folder).ok()?);
+        let boot = std::fs::read("/proc/sys/kernel/random/boot_id").unwrap_or_default();
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&inode.to_be_bytes()).update(&boot);
+        let mut home = [0; 16];
+        hasher.finalize_xof().fill(&mut home);
+        Some(Self(home))
+    }
+}
+
+/// What came of asking peers for own records, by peer: how often, and whether all is here that it told
+/// of last.
+#[derive(Default)]
+pub(super) struct Asked(BTreeMap<NodeId, (u8, bool)>);
+
+impl Asked {
+    /// Notes what came of one conversation, and says whether some peer gave all it holds and no other
+    /// need be waited for.
+    fn note(&mut self, peer: NodeId, whole: bool, connected: &[NodeId]) -> bool {
+        self.0.retain(|peer, _| connected.contains(peer));
+        let times = self.0.get(&peer).map_or(0, |(times, _)| *times);
+        self.0.insert(peer, (times.saturating_add(1), whole));
+        let done = |peer| {
+            self.0
+                .get(peer)
+                .is_some_and(|(times, whole)| *whole || *times >= PATIENCE)
+        };
+        self.0.values().any(|(_, whole)| *whole) && connected.iter().all(done)
+    }
+}
 
 /// What is known of our own chain after a loss.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,7 +125,7 @@ impl Command {
 impl Worker {
     /// Takes up whether something was lost, and the epoch that was begun since. To be called once our
     /// own chain is known.
-    pub(super) fn load_restored(&mut self, lost: bool) -> Result<(), StoreError> {
+    pub(super) fn load_restored(&mut self, lost: bool, home: Option<Home>) -> Result<(), StoreError> {
         if let Some(epoch) = unless_damaged(self.reader.note(EPOCH))?
             && let Ok(epoch) = epoch.try_into().map(u32::from_be_bytes)
             && epoch > self.own.epoch
@@ -100,22 +156,58 @@ impl Worker {
             }
             None => {}
         }
+        self.settle_home(home)
+    }
+
+    /// Begins a new epoch if the store is not where it was when it was last opened.
+    fn settle_home(&mut self, home: Option<Home>) -> Result<(), StoreError> {
+        let Some(Home(home)) = home else { return Ok(()) };
+        let before = unless_damaged(self.reader.note(HOME))?;
+        if before.as_deref() == Some(&home) {
+            return Ok(());
+        }
+        let (kind, bytes) = (HOME.to_owned(), home.to_vec());
+        self.batch.push(Entry::Note(NoteEntry { kind, bytes }), None);
+        if before.is_some() && self.restored.is_none() && self.own_lane().is_some() {
+            self.open_epoch("the store moved, or the system started anew");
+        }
         Ok(())
     }
 
-    /// A peer gave all it held that we lacked.
-    pub(super) fn compared(&mut self) {
-        if self.restored.is_some() && self.own_lane().is_some() {
-            self.open_epoch("with a peer");
+    /// A conversation with a peer ended: `told` is what it said it holds, all of which was asked for, or
+    /// nothing if it was broken off.
+    pub(super) fn compared(&mut self, peer: NodeId, told: Option<&[Run]>, connected: &[NodeId]) {
+        let (Some(_), Some(lane)) = (self.restored, self.own_lane()) else {
+            return;
+        };
+        let handle = &self.member.profile.handle;
+        let whole = told.is_some_and(|told| {
+            let mut own = told
+                .iter()
+                .filter(|run| run.author == *handle && run.lane == lane);
+            own.all(|run| self.held.lacking(run).is_empty())
+        });
+        if !whole {
+            tracing::warn!(%peer, "a peer holds records of our own that it did not give, or broke off");
+        }
+        if self.asked.note(peer, whole, connected) {
+            self.open_epoch("with its peers");
         }
     }
 
     fn open_epoch(&mut self, how: &str) {
+        let Some(next) = self.own.epoch.checked_add(1) else {
+            // To begin the last one anew would give its numbers twice.
+            tracing::error!("the last epoch of this node's lane is taken: it signs nothing more");
+            self.restored = Some(Restored::Wait);
+            return;
+        };
         self.restored = None;
         if self.own.seq > 0 {
             self.own.known = (self.own.epoch, self.own.seq);
         }
-        self.own.epoch = self.own.epoch.saturating_add(1);
+        let now = clock::now().as_millis() / 1_000;
+        self.own.epoch = u32::try_from(now).unwrap_or_default().max(next);
         self.own.seq = 0;
         let epoch = self.own.epoch;
         let notes = [(RESTORED, Vec::new()), (EPOCH, epoch.to_be_bytes().to_vec())];
@@ -148,6 +240,51 @@ impl Worker {
         if signed.is_some_and(|signed| self.member.signs_with(signed.key())) {
             self.own_seen(header, id);
         }
+    }
+
+    /// The newest record of our lane that one of this node's keys signed: a thief of another of our
+    /// member's keys can sign in our lane, too.
+    pub(super) fn newest_own(
+        &self,
+        charters: &CharterChain,
+        lane: u16,
+    ) -> Result<Option<ChainLink>, StoreError> {
+        let (community, handle) = (charters.community(), &self.member.profile.handle);
+        let newest = self.reader.newest_in_chain(community, handle, lane)?;
+        let Some(newest) = newest else { return Ok(None) };
+        if self.signed_here(&newest.id)? {
+            return Ok(Some(newest));
+        }
+        let mut runs = Vec::new();
+        for held in self.reader.holdings(community, handle, RANGES)? {
+            if held.lane == lane {
+                runs.extend(held.runs.into_iter().map(|run| (held.epoch, run)));
+            }
+        }
+        runs.sort_unstable();
+        for (epoch, (first, last)) in runs.into_iter().rev() {
+            let mut seq = last;
+            while seq >= first {
+                let links = self.reader.chain(community, handle, lane, epoch, seq, 1)?;
+                if let Some(link) = links.into_iter().next()
+                    && self.signed_here(&link.id)?
+                {
+                    return Ok(Some(link));
+                }
+                seq = seq.saturating_sub(1);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether one of this node's keys signed a record that is held.
+    fn signed_here(&self, id: &RecordId) -> Result<bool, StoreError> {
+        let Some(stored) = unless_damaged(self.reader.record(id))? else {
+            // A number that may be ours is not given again.
+            return Ok(true);
+        };
+        let signed = Signed::decode(&stored.header, &stored.community);
+        Ok(signed.is_ok_and(|signed| self.member.signs_with(signed.key())))
     }
 
     fn is_own(&self, header: &Header) -> bool {

@@ -1,17 +1,22 @@
 //! Taking a record back: a retraction is a record of its own, which every node that admits it acts
-//! upon.
+//! upon: at once on what is here, and on what comes later when it comes. Either way in one commit, so that
+//! no kill and no power cut parts a retraction from what it does.
 
 use hanse_protocol::admission::Admitted;
+use hanse_protocol::charter::CharterChain;
 use hanse_protocol::compress;
-use hanse_protocol::identity::RecordId;
+use hanse_protocol::identity::{Handle, RecordId};
 use hanse_protocol::local;
 use hanse_protocol::record::{Header, Kind};
 use hanse_protocol::retraction;
 use hanse_protocol::seal::Body;
 
+use super::derive::{self, Known};
 use super::worker::Worker;
-use super::{Actor, ExchangeError, Reply, derive};
-use crate::store::entry::{BodyState, Position};
+use super::{Actor, ExchangeError, Reply};
+use crate::clock;
+use crate::store::entry::{BodyState, Origin, Position};
+use crate::store::{StoreError, unless_damaged};
 
 impl Worker {
     /// Takes back a record of our own; the reply goes out after the commit.
@@ -48,6 +53,76 @@ impl Worker {
         let own = self.member.profile.handle.clone();
         self.take_back(&own, [*target]);
         Ok((entry, id))
+    }
+
+    /// Takes back what an author signed: what is here or in the commit in the making is erased, the rest
+    /// is remembered by the index, which learns of it from the retraction itself.
+    pub(super) fn take_back(&mut self, author: &Handle, ids: impl IntoIterator<Item = RecordId>) {
+        for id in ids {
+            let erased = match self.batch.take_back(author, &id) {
+                Some(erased) => Ok(erased),
+                None => self.erase(author, &id),
+            };
+            match erased {
+                Ok(true) => self.audit(author.as_str(), "take-back", id.to_string(), None),
+                Ok(false) => {}
+                // What is due is looked for again at the next start.
+                Err(error) => tracing::error!(record = %id, %error, "what was taken back cannot be erased"),
+            }
+        }
+    }
+
+    /// Adds to the commit in the making that a record's body is gone, if it is here and its author's. The
+    /// commit makes it so for every reader.
+    fn erase(&mut self, author: &Handle, id: &RecordId) -> Result<bool, StoreError> {
+        let (Some(charters), Some(signer)) = (self.charters.clone(), self.author_of(id)?) else {
+            return Ok(false);
+        };
+        if signer != *author {
+            return Ok(false);
+        }
+        let mut known = Known {
+            member: &self.member,
+            charters: &charters,
+        };
+        let erasure = self.store.erasure(id, clock::now(), Origin::Own, &mut known)?;
+        let Some((entry, facts)) = erasure else {
+            return Ok(false);
+        };
+        self.batch.push(entry, facts);
+        Ok(true)
+    }
+
+    fn author_of(&self, id: &RecordId) -> Result<Option<Handle>, StoreError> {
+        let stored = unless_damaged(self.reader.record(id))?;
+        let admitted = stored.and_then(|stored| Admitted::from_log(&stored.header, &stored.community).ok());
+        Ok(admitted.map(|admitted| admitted.header().author.clone()))
+    }
+
+    /// Whether its author took a record back that was not here until now.
+    pub(super) fn is_taken_back(&self, charters: &CharterChain, author: &Handle, id: &RecordId) -> bool {
+        self.batch.is_taken_back(author, id)
+            || self
+                .reader
+                .is_taken_back(charters.community(), author, id)
+                // A store that cannot be read fails with the next commit.
+                .unwrap_or_default()
+    }
+
+    /// Erases what is here though its author took it back: what a commit should have done that damage
+    /// took away, or an earlier version forgot.
+    pub(super) fn make_good(&mut self) -> Result<(), StoreError> {
+        let Some(charters) = self.charters.clone() else {
+            return Ok(());
+        };
+        for id in self.reader.due_erasures()? {
+            if let Some(author) = self.author_of(&id)?
+                && self.reader.is_taken_back(charters.community(), &author, &id)?
+            {
+                self.take_back(&author, [id]);
+            }
+        }
+        Ok(())
     }
 
     /// Only what is here, ours, and not taken back yet can be taken back.

@@ -286,7 +286,7 @@ impl Worker {
         for link in &links {
             chain.next = link.seq.saturating_add(1);
             let opaque = self.reader.holds(&link.id)? == Some(BodyState::Opaque);
-            if !opaque || self.batch.holds(&link.id).is_some() {
+            if !opaque || self.batch.awaits(&link.id).is_some() {
                 continue;
             }
             let Some(stored) = unless_damaged(self.reader.record(&link.id))? else {

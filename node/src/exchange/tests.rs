@@ -69,6 +69,15 @@ impl Node {
     }
 
     fn open_on(disk: Arc<dyn Disk>, handle: &str, folder: TempDir) -> Self {
+        Self::open_at(Home::of, disk, handle, folder)
+    }
+
+    fn open_at(
+        home: fn(&std::path::Path) -> Option<Home>,
+        disk: Arc<dyn Disk>,
+        handle: &str,
+        folder: TempDir,
+    ) -> Self {
         let keystore = Keystore::open(&folder.path().join("keys")).unwrap();
         let member = Arc::new(Member::open(profile(handle), &keystore).unwrap());
         let settings = StoreSettings {
@@ -92,6 +101,7 @@ impl Node {
             opaque_max: OPAQUE_MAX,
             retention: Retention::default(),
             lost: false,
+            home: home(&folder.path().join("store")),
         };
         let (exchange, thread) = start(parts).unwrap();
         Self {
@@ -110,6 +120,12 @@ impl Node {
     }
 
     fn restart_on(self, disk: Arc<dyn Disk>) -> Self {
+        let (handle, folder) = self.stop();
+        Self::open_on(disk, &handle, folder)
+    }
+
+    /// Stops and gives up its folder.
+    fn stop(self) -> (String, TempDir) {
         let Self {
             exchange,
             reader,
@@ -121,7 +137,7 @@ impl Node {
         } = self;
         drop((exchange, reader, nudges));
         thread.join().unwrap().unwrap();
-        Self::open_on(disk, member.profile.handle.as_str(), folder)
+        (member.profile.handle.to_string(), folder)
     }
 
     async fn frame(&self, records: Vec<Carried>) -> Verdict {
@@ -245,6 +261,12 @@ async fn a_frame_is_accepted_once_and_a_forgery_in_it_rejected() {
         Verdict::Reject,
         "the spoiled copy comes first"
     );
+    let told = city.exchange.held();
+    assert_eq!(
+        water.exchange.lacking(&told[0]).len(),
+        1,
+        "and keeps nobody from asking for the true one"
+    );
     assert_eq!(water.frame(vec![carried.clone()]).await, Verdict::Accept);
     assert_eq!(water.frame(vec![carried.clone()]).await, Verdict::Ignore);
     let own = water.publish(1, None, None).await;
@@ -360,8 +382,30 @@ async fn an_expelled_members_later_records_are_refused() {
 async fn a_swapped_file_is_caught_by_its_fingerprint() {
     let (city, _) = league().await;
     let mallory = Node::new("mallory");
+    // An invite into another's community, with the fingerprint that the city read out.
+    let found = local::FoundRequest {
+        name: "League".to_owned(),
+        unmarked: None,
+        horizon_days: None,
+    };
+    mallory.exchange.found(BY(), found).await.unwrap();
+    let mary = Node::new("st-mary");
+    let local::RequestReply {
+        file, fingerprint, ..
+    } = mary.exchange.request(BY()).await.unwrap();
+    let asks = local::AdmitRequest { file, fingerprint };
+    let theirs = mallory.exchange.admit(BY(), asks.clone()).await.unwrap();
+    let ours = city.exchange.admit(BY(), asks).await.unwrap();
+    let swapped = local::JoinRequest {
+        file: theirs.invite,
+        fingerprint: ours.fingerprint,
+    };
+    let refused = mary.exchange.join(BY(), swapped).await;
+    assert!(matches!(refused, Err(ExchangeError::Fingerprint)));
+    // A request of another.
+    let mallory = Node::new("mallory");
     let theirs = mallory.exchange.request(BY()).await.unwrap();
-    let expected = Node::new("st-mary").exchange.request(BY()).await.unwrap();
+    let expected = Node::new("region-cert").exchange.request(BY()).await.unwrap();
     let swapped = local::AdmitRequest {
         file: theirs.file,
         fingerprint: expected.fingerprint,
@@ -379,7 +423,7 @@ async fn a_swapped_file_is_caught_by_its_fingerprint() {
             .charter()
             .members
             .len(),
-        2
+        3
     );
 }
 

@@ -18,7 +18,7 @@ use super::held::{ASIDE, Shared};
 use super::keeping::{Keeping, Retention};
 use super::membership::signed::Signed;
 use super::recent::Recent;
-use super::restored::Restored;
+use super::restored::{Asked, Home, Restored};
 use super::shedding::Opaque;
 use super::{Command, Exchange, INBOX, Nudge, Standing};
 use crate::clock;
@@ -64,6 +64,8 @@ pub struct Parts {
     pub retention: Retention,
     /// Whether the store lost entries that it had acknowledged.
     pub lost: bool,
+    /// Where the store is at home, if that can be told.
+    pub home: Option<Home>,
 }
 
 /// The place in our own lane where the next record goes.
@@ -95,6 +97,8 @@ pub(super) struct Worker {
     pub(super) restored: Option<Restored>,
     /// Whether the store is to be told, after the next commit, that its loss was noted.
     pub(super) lost: bool,
+    /// Who was asked for our own records since.
+    pub(super) asked: Asked,
     /// Work since the present frame began that came of no use.
     pub(super) idle: u32,
     /// When what was turned away for now was last let be asked for again.
@@ -153,6 +157,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         opaque_max,
         retention,
         lost,
+        home,
     } = parts;
     let reader = store.reader();
     let charters = charters.map(Arc::new);
@@ -187,6 +192,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         keeping: Keeping::new(retention),
         restored: None,
         lost,
+        asked: Asked::default(),
         idle: 0,
         asked_again: clock::now(),
         own: OwnChain::default(),
@@ -203,7 +209,8 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         standing,
         position,
     };
-    worker.load(lost)?;
+    worker.load(lost, home)?;
+    worker.settle_in()?;
     let (held, heads) = (worker.held.clone(), worker.heads.clone());
     let member = Arc::clone(&worker.member);
     let overdrafts = worker.ledger.overdrafts();
@@ -229,10 +236,10 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
 
 impl Worker {
     /// Takes up from the store what is kept in memory.
-    fn load(&mut self, lost: bool) -> Result<(), StoreError> {
+    fn load(&mut self, lost: bool, home: Option<Home>) -> Result<(), StoreError> {
         self.load_keeping()?;
         let Some(charters) = self.charters.clone() else {
-            return self.load_restored(lost);
+            return self.load_restored(lost, home);
         };
         self.load_membership()?;
         self.frozen = self.freeze(clock::now());
@@ -252,7 +259,23 @@ impl Worker {
             }
         }
         self.load_own_chain()?;
-        self.load_restored(lost)
+        self.load_restored(lost, home)?;
+        self.make_good()
+    }
+
+    /// Commits what taking up found to be done, before anybody reads.
+    fn settle_in(&mut self) -> Result<(), StoreError> {
+        if !self.store.is_full() {
+            let (entries, _) = self.batch.take();
+            if !entries.is_empty() {
+                self.store.commit(entries)?;
+                if std::mem::take(&mut self.lost) {
+                    self.store.loss_is_noted()?;
+                }
+                self.position.send_replace(self.reader.newest());
+            }
+        }
+        Ok(())
     }
 
     /// Finds where our own lane goes on.
@@ -260,8 +283,7 @@ impl Worker {
         let (Some(charters), Some(lane)) = (&self.charters, self.own_lane()) else {
             return Ok(());
         };
-        let handle = &self.member.profile.handle;
-        if let Some(newest) = self.reader.newest_in_chain(charters.community(), handle, lane)? {
+        if let Some(newest) = self.newest_own(charters, lane)? {
             let ChainLink { epoch, seq, id, .. } = newest;
             let created = self.created_of(&id)?.unwrap_or_default();
             self.own = OwnChain {
@@ -437,7 +459,11 @@ impl Worker {
             }
             Command::Retain(actor, confirm, reply) => self.retain(&actor, confirm, reply),
             Command::Retract(actor, id, reply) => self.retract(&actor, &id, reply),
-            Command::Compared => self.compared(),
+            Command::Compared {
+                peer,
+                told,
+                connected,
+            } => self.compared(peer, told.as_deref(), &connected),
             Command::Witness(deeds, note, reply) => {
                 for deed in deeds {
                     self.audit(&deed.actor.0, deed.action, deed.subject, None);

@@ -63,12 +63,13 @@ impl AskError {
 }
 
 impl Healer {
-    /// One conversation with one peer. `grace` is given to gossip before what is missing is fetched.
-    pub(super) async fn ask(&self, peer: NodeId, grace: Duration) -> Result<(), AskError> {
+    /// One conversation with one peer. `grace` is given to gossip before what is missing is fetched. Answers
+    /// what the peer says it holds.
+    pub(super) async fn ask(&self, peer: NodeId, grace: Duration) -> Result<Vec<Run>, AskError> {
         self.settle_charter(peer).await?;
         let standing = self.exchange.standing();
         let Some(charters) = &standing.charters else {
-            return Ok(());
+            return Ok(Vec::new());
         };
         let mut stream = self.mesh.open_stream(peer).await?;
         let mut patience = Patience::default();
@@ -94,7 +95,7 @@ impl Healer {
             self.fetch(peer, (&mut stream, &mut patience), run, &mut idle)
                 .await?;
         }
-        Ok(())
+        Ok(theirs)
     }
 
     /// Fetches one run and hands it to the exchange in batches, waiting for each commit.

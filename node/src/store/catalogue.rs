@@ -10,16 +10,19 @@
 //! | objects | object tag 16 · author tag 16 · version 8 · position 8 · index 2 | |
 //! | observables | observable tag 16 · position 8 · index 2 | |
 //! | awaited | community tag 8 · record id 32 | created 8 |
-//! | charters | community id 32 · version 8 · position 8 | |
+//! | charters | community tag 8 · version 8 · position 8 | |
 //! | notes | kind tag 16 | position 8 |
 //! | audit | seq 8 of the first line in a frame | its position 8 |
 //! | expiry | expires 8 · record id 32 | |
 //! | segments | segment 4 | generation 4 · pending 4 · dead bytes 8 · erase since 8 · marks 4 |
+//! | withdrawn | 0 · author tag 16 | how many of the two below 4 |
+//! | withdrawn | 1 · author tag 16 · record id 32: taken back before it is here | |
+//! | withdrawn | 2 · author tag 16 · record id 32: taken back, and here | |
 //! | meta | a word | see [`meta`] |
 //!
 //! Numbers are big endian, instants are milliseconds, so that keys sort as what they stand for.
 //! Positions in `objects` and `observables` are those of the entry that brought the body, and
-//! `index` is the object's place in it. Author handles, object ids, observables and kinds of notes
+//! `index` is the object's place in it. Communities, author handles, object ids, observables and kinds of notes
 //! are in no file in clear: they are cut-off BLAKE3 hashes under sub-keys of the master key. An
 //! object's TLP is hashed into its tags, so that one level's entries are found without a look at the
 //! others, however many there are, and the files do not tell how much of what level is held.
@@ -52,12 +55,13 @@ pub enum Keyspace {
     Audit,
     Expiry,
     Segments,
+    Withdrawn,
     Meta,
 }
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Frames,
         Self::Records,
         Self::Timeline,
@@ -70,6 +74,7 @@ impl Keyspace {
         Self::Audit,
         Self::Expiry,
         Self::Segments,
+        Self::Withdrawn,
         Self::Meta,
     ];
 
@@ -88,6 +93,7 @@ impl Keyspace {
             Self::Audit => "audit",
             Self::Expiry => "expiry",
             Self::Segments => "segments",
+            Self::Withdrawn => "withdrawn",
             Self::Meta => "meta",
         }
     }
@@ -112,7 +118,7 @@ pub mod meta {
 }
 
 /// Layout of the index; one of another number is rebuilt.
-pub(crate) const FORMAT: u16 = 2;
+pub(crate) const FORMAT: u16 = 3;
 
 /// A keyed hash that stands for an author in one community.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

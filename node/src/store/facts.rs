@@ -1,7 +1,7 @@
 //! What the index needs to know about an entry. Only those who can open bodies know it, so it is
 //! handed in with a commit and asked for again when the log is replayed.
 
-use hanse_protocol::identity::Handle;
+use hanse_protocol::identity::{Handle, RecordId};
 use hanse_protocol::timestamp::Timestamp;
 use hanse_protocol::tlp::Tlp;
 
@@ -25,6 +25,8 @@ pub struct RecordFacts {
     /// The objects of a readable body, in their order there; empty if it was not read. For an
     /// entry that says a body is gone: the objects of the body that went.
     pub objects: Vec<ObjectFacts>,
+    /// Of a retraction: what it takes back, that which the header names first.
+    pub retracts: Vec<RecordId>,
 }
 
 /// What one STIX object is found by.

@@ -13,6 +13,7 @@ use super::facts::RecordFacts;
 use super::index::{Batch, Index, IndexError, Reflects};
 use super::log::Span;
 use super::lookup;
+use super::withdrawals::Withdrawals;
 
 /// Head of the audit log: how many lines, and the hash of the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,6 +112,7 @@ pub(crate) struct Updates<'a> {
     /// Rows changed by this batch, since the index does not show them yet.
     rows: HashMap<RecordId, Option<RecordRow>>,
     segments: HashMap<u32, SegmentRow>,
+    withdrawals: Withdrawals,
     tally: Tally,
     audit: AuditHead,
     reflects: Option<Reflects>,
@@ -126,6 +128,7 @@ impl<'a> Updates<'a> {
             batch: Batch::default(),
             rows: HashMap::new(),
             segments: HashMap::new(),
+            withdrawals: Withdrawals::default(),
             tally: Tally::load(index)?,
             audit: AuditHead::load(index)?,
             reflects: None,
@@ -172,7 +175,7 @@ impl<'a> Updates<'a> {
             Entry::Body(body) => return self.body(position, body, facts),
             Entry::Charter(charter) => {
                 let version = charter.version.to_be_bytes();
-                let key = key(&[charter.community.as_bytes(), &version, &at]);
+                let key = key(&[&self.tags.community(&charter.community), &version, &at]);
                 self.batch.put(Keyspace::Charters, key, []);
             }
             Entry::Audit(line) => {
@@ -238,6 +241,8 @@ impl<'a> Updates<'a> {
             self.objects(position, author, facts, true);
         }
         self.tally.records = self.tally.records.saturating_add(1);
+        self.stands(author, &record.id, record.state)?;
+        self.take_back(author, &facts.retracts)?;
         Ok(Outcome::Indexed)
     }
 
@@ -302,6 +307,10 @@ impl<'a> Updates<'a> {
                 self.batch.remove(Keyspace::Expiry, key);
             }
             let author = self.tags.author(community, &facts.author);
+            self.stands(author, id, state)?;
+            if !gone {
+                self.take_back(author, &facts.retracts)?;
+            }
             match (row.state, row.body) {
                 (BodyState::Readable, Some(old)) => self.objects(old, author, facts, false),
                 _ if state == BodyState::Readable => self.objects(position, author, facts, true),
@@ -311,6 +320,27 @@ impl<'a> Updates<'a> {
         let held = !gone && state != BodyState::Shed;
         let body = held.then_some(position);
         self.put_row(id, RecordRow { body, state, ..row });
+        Ok(())
+    }
+
+    /// Notes that a record is here, or that its body is gone: what was taken back is one or the other.
+    fn stands(&mut self, author: AuthorTag, id: &RecordId, state: BodyState) -> Result<(), IndexError> {
+        let changes = (self.index, &mut self.batch);
+        match state {
+            BodyState::Gone => self.withdrawals.settled(changes, author, id),
+            _ => self.withdrawals.came(changes, author, id),
+        }
+    }
+
+    /// Notes what an author took back, unless it is gone already.
+    fn take_back(&mut self, author: AuthorTag, ids: &[RecordId]) -> Result<(), IndexError> {
+        for id in ids {
+            let row = self.row(id)?;
+            if row.is_none_or(|row| row.state != BodyState::Gone) {
+                let changes = (self.index, &mut self.batch);
+                self.withdrawals.take_back(changes, author, id, row.is_some())?;
+            }
+        }
         Ok(())
     }
 
@@ -327,8 +357,14 @@ impl<'a> Updates<'a> {
         row: RecordRow,
         facts: &RecordFacts,
         whole: bool,
-    ) {
+    ) -> Result<(), IndexError> {
         let author = self.tags.author(community, &facts.author);
+        // The header of a retraction still says which one it takes back.
+        let forgotten = facts.retracts.iter().skip(usize::from(!whole));
+        for settled in forgotten.chain([id]) {
+            let changes = (self.index, &mut self.batch);
+            self.withdrawals.settled(changes, author, settled)?;
+        }
         let tag = self.tags.community(community);
         if let (BodyState::Readable, Some(body)) = (row.state, row.body) {
             self.objects(body, author, facts, false);
@@ -338,7 +374,8 @@ impl<'a> Updates<'a> {
         self.batch.remove(Keyspace::Awaited, key(&[&tag, id.as_bytes()]));
         if !whole {
             let (body, state) = (None, BodyState::Gone);
-            return self.put_row(id, RecordRow { body, state, ..row });
+            self.put_row(id, RecordRow { body, state, ..row });
+            return Ok(());
         }
         let chain = catalogue::chain_seq(author, facts.lane, facts.epoch, facts.seq);
         self.batch.remove(Keyspace::Chain, key(&[&chain, id.as_bytes()]));
@@ -347,6 +384,7 @@ impl<'a> Updates<'a> {
         self.batch.remove(Keyspace::Records, *id.as_bytes());
         self.rows.insert(*id, None);
         self.tally.records = self.tally.records.saturating_sub(1);
+        Ok(())
     }
 
     /// Removes a key of the keyspace `expiry`.
@@ -460,6 +498,7 @@ impl<'a> Updates<'a> {
         self.index.apply(batch, reflects)?;
         self.rows.clear();
         self.segments.clear();
+        self.withdrawals.clear();
         Ok(())
     }
 }

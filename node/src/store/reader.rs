@@ -4,7 +4,7 @@ use std::ops::Bound;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use hanse_protocol::identity::{CommunityId, RecordId};
+use hanse_protocol::identity::{CommunityId, Handle, RecordId};
 use hanse_protocol::timestamp::Timestamp;
 
 use super::catalogue::{Fields, FrameRow, Keyspace, RecordRow};
@@ -12,7 +12,7 @@ use super::entry::{AuditEntry, BodyState, CharterEntry, Entry, Origin, Position}
 use super::index::{Direction, Index, IndexError};
 use super::indexing::{AuditHead, Tally};
 use super::log::{Frame, LogError};
-use super::{Shared, StoreError, lookup, replay};
+use super::{Shared, StoreError, lookup, replay, withdrawals};
 
 mod search;
 
@@ -168,10 +168,29 @@ impl Reader {
         Ok(self.row(id)?.map(|row| row.state))
     }
 
+    /// Whether `author` took back a record that is not here, or whose body is not said to be gone.
+    pub fn is_taken_back(
+        &self,
+        community: &CommunityId,
+        author: &Handle,
+        id: &RecordId,
+    ) -> Result<bool, StoreError> {
+        let author = self.shared.tags.author(community, author);
+        Ok(withdrawals::is_taken_back(self.index(), author, id)?)
+    }
+
+    /// Records that are here though a member took them back who may or may not be their author: none as
+    /// a rule, for what is taken back is said to be gone in the same commit. At most
+    /// [`AHEAD`](super::AHEAD) a member.
+    pub fn due_erasures(&self) -> Result<Vec<RecordId>, StoreError> {
+        let due = withdrawals::due(self.index())?;
+        Ok(due.into_iter().map(|(_, id)| id).collect())
+    }
+
     /// The charters of a community with where they are, in their order in the log.
     pub fn charters(&self, community: &CommunityId) -> Result<Vec<(Position, CharterEntry)>, StoreError> {
         let mut charters = Vec::new();
-        for position in replay::charters(self.index(), community.as_bytes())? {
+        for position in replay::charters(self.index(), &self.shared.tags.community(community))? {
             if let Some(Entry::Charter(charter)) = self.entry(position)? {
                 charters.push((position, charter));
             }

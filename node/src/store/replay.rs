@@ -79,7 +79,12 @@ impl Replay<'_> {
     ) -> Result<Option<RecordFacts>, StoreError> {
         let row = self.updates.row(&body.id)?;
         let Some(old) = row.and_then(|row| row.body) else {
-            return Ok(None);
+            let bare = RecordEntry {
+                body: None,
+                state: BodyState::Awaited,
+                ..header.clone()
+            };
+            return Ok(self.derive.facts(&Entry::Record(bare), None));
         };
         Ok(match self.entry(frame, old)? {
             Some(entry @ Entry::Record(_)) => self.derive.facts(&entry, None),
@@ -139,7 +144,7 @@ pub(super) fn charters(index: &dyn Index, prefix: &[u8]) -> Result<Vec<Position>
     let pairs = index.prefixed(Keyspace::Charters, prefix, Direction::Forward, usize::MAX)?;
     let mut positions = pairs
         .iter()
-        .map(|(key, _)| Fields(key.get(40..).unwrap_or_default()).position())
+        .map(|(key, _)| Fields(key.get(16..).unwrap_or_default()).position())
         .collect::<Result<Vec<_>, _>>()?;
     positions.sort_unstable();
     Ok(positions)

@@ -255,7 +255,7 @@ impl Store {
         if !whole && (row.state == BodyState::Gone || (row.body.is_none() && facts.expires > rules.now)) {
             return Ok(false);
         }
-        updates.take_out(&header.community, id, row, &facts, whole);
+        updates.take_out(&header.community, id, row, &facts, whole)?;
         if let Some(body) = row.body {
             updates.bury(body, bodies)?;
             tended.bodies += 1;

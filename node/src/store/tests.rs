@@ -20,6 +20,7 @@ mod faults;
 mod kills;
 mod recovery;
 mod retention;
+mod withdrawn;
 
 const COMMUNITY: CommunityId = CommunityId([9; 32]);
 
@@ -39,7 +40,7 @@ fn open(folder: &Path, engine: Engine) -> (Store, Opening) {
 }
 
 /// Reads the made-up records of these tests, as the exchange reads real ones: a header is the
-/// words `author lane epoch seq created`, a body a line an object, `id version observable…`.
+/// words `author lane epoch seq created` and perhaps `from..to` of what it takes back, a body a line an object, `id version observable…`.
 /// Headers are only believed after a charter was seen if `wants_charter` is set.
 #[derive(Default)]
 struct Sample {
@@ -69,6 +70,7 @@ impl Derive for Sample {
             _ => Vec::new(),
         };
         Some(RecordFacts {
+            retracts: words.get(5).map_or(Vec::new(), |word| retracts(word)),
             author: words[0].parse().ok()?,
             lane: words[1].parse().ok()?,
             epoch: words[2].parse().ok()?,
@@ -78,6 +80,12 @@ impl Derive for Sample {
             objects,
         })
     }
+}
+
+fn retracts(word: &str) -> Vec<RecordId> {
+    let (from, to) = word.split_once("..").unwrap();
+    let numbers = from.parse::<u64>().unwrap()..to.parse().unwrap();
+    numbers.map(id).collect()
 }
 
 fn objects(body: &str) -> Vec<ObjectFacts> {

@@ -207,6 +207,32 @@ fn an_invite_carries_the_chain() {
     );
 }
 
+/// Of a stolen node, a leaked key and a member that left: each ends what it names, and nothing else.
+#[test]
+fn what_ends_a_member_a_lane_or_a_key_ends_what_lies_beyond() {
+    let (city, ..) = orgs();
+    let key = city.signing.verifying_key();
+    let run = AcceptedRun {
+        lane: 0,
+        epoch: 0,
+        first: 1,
+        last: 5,
+        id: RecordId([5; 32]),
+    };
+    let member = || city.listed();
+    let accepts = |member: &Member, seq| member.accepts(&key, 0, 0, seq, &RecordId([1; 32]));
+    assert!(accepts(&member(), 4) && accepts(&member(), 6));
+    let mut ended = member();
+    ended.ended = Some(vec![run]);
+    let mut lane = member();
+    lane.lanes[0].closed = Some(vec![run]);
+    let mut closed = member();
+    closed.signing[0].closed = Some(vec![run]);
+    for member in [ended, lane, closed] {
+        assert!(accepts(&member, 4) && !accepts(&member, 6));
+    }
+}
+
 #[test]
 fn an_ending_covers_its_runs_and_nothing_else() {
     let run = AcceptedRun {

@@ -8,11 +8,12 @@ use super::failure::Failure;
 use super::text::shown;
 use super::{Console, Exit};
 use crate::client::Client;
+use crate::events::Heard;
 
 /// Print records as they become complete
 ///
 /// Goes on until it is stopped, and by itself when the connection is lost or the node starts
-/// again: nothing is missed or doubled. A record's position is what to go on after later. With
+/// again, which it says once on standard error: nothing is missed or doubled. A record's position is what to go on after later. With
 /// --no-follow it prints what there is and ends. Of what has expired no object is shown.
 ///
 /// With --json one document a line: {"id","position","author","lane","epoch","seq","charter",
@@ -44,10 +45,21 @@ impl Tail {
         if self.no_follow {
             return self.catch_up(client, console).await;
         }
-        let events = client.events(self.after, self.objects);
-        let mut events = Box::pin(events.take(self.count.unwrap_or(usize::MAX)));
-        while let Some(record) = events.next().await {
-            print(console, &record?)?;
+        let mut left = self.count.unwrap_or(usize::MAX);
+        let mut events = Box::pin(client.follow_events(self.after, self.objects));
+        while left > 0
+            && let Some(heard) = events.next().await
+        {
+            match heard? {
+                Heard::Record(record) => {
+                    print(console, &record)?;
+                    left -= 1;
+                }
+                Heard::Away => {
+                    console.note("the node is away: waiting for it, nothing will be missed")?;
+                }
+                Heard::Back => console.note("the node is back")?,
+            }
         }
         Ok(Exit::Done)
     }

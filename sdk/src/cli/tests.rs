@@ -561,6 +561,33 @@ fn tail_prints_a_document_a_line() {
 }
 
 #[test]
+fn tail_says_once_that_the_node_is_away_and_once_that_it_is_back() {
+    let visits = std::sync::atomic::AtomicUsize::new(0);
+    let fake = Fake::start(move |_| {
+        let visit = visits.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        let position = visit + 1;
+        match visit {
+            1 | 2 => problem("busy", 503),
+            _ => (
+                200,
+                format!(
+                    "id: {position}\nevent: record\ndata: {{\"id\":\"{}\",\"position\":{position},\"author\":\"acme\",\
+                     \"lane\":0,\"epoch\":1,\"seq\":1,\"charter\":1,\"created\":\"2026-01-01T00:00:00Z\",\
+                     \"expires\":\"2026-02-01T00:00:00Z\",\"kind\":\"objects\",\"body_bytes\":1,\"state\":\"readable\"}}\n\n",
+                    "ab".repeat(32)
+                ),
+            ),
+        }
+    });
+    let desk = Desk::new(&fake.api);
+    let ran = desk.run(&["tail", "--after", "0", "--count", "3", "--json"]);
+    assert_eq!((ran.exit, ran.out.lines().count()), (0, 3), "{}", ran.err);
+    let said: Vec<&str> = ran.err.lines().collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("away") && said[1].contains("back"), "{said:?}");
+}
+
+#[test]
 fn what_is_to_be_mended_is_told_where_it_comes_about_and_no_refusal_is_without_a_name() {
     let id = "ab".repeat(32);
     let fake = Fake::start(move |asked| match asked.line.as_str() {

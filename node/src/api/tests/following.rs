@@ -64,6 +64,7 @@ async fn alone(folder: &Path) -> Alone {
         opaque_max: u64::MAX,
         retention: Default::default(),
         lost: false,
+        home: None,
     };
     let (exchange, thread) = start(parts).unwrap();
     let reading = Reading::new(

@@ -48,6 +48,7 @@ struct Pen<'a> {
     author: &'a Node,
     seq: u64,
     prev: Option<RecordId>,
+    lasts: Duration,
 }
 
 impl<'a> Pen<'a> {
@@ -56,6 +57,7 @@ impl<'a> Pen<'a> {
             author,
             seq: 0,
             prev: None,
+            lasts: Duration::from_secs(3_600),
         }
     }
 
@@ -74,7 +76,7 @@ impl<'a> Pen<'a> {
             seq: self.seq,
             prev: self.prev,
             created,
-            expires: created.after(Duration::from_secs(3_600)),
+            expires: created.after(self.lasts),
             kind: Kind::Objects,
             replaces: None,
             body_length: u32::try_from(body.len()).unwrap(),
@@ -203,7 +205,7 @@ async fn over_its_budget_an_author_is_held_by_header_and_at_four_times_not_at_al
 }
 
 #[tokio::test]
-async fn bytes_count_like_records_and_another_day_is_another_budget() {
+async fn bytes_count_like_records_and_what_is_deferred_is_charged_to_no_day() {
     let (city, water) = thrifty(1_000_000, 1_500).await;
     let now = crate::clock::now();
     let mut pen = Pen::of(&city);
@@ -223,6 +225,28 @@ async fn bytes_count_like_records_and_another_day_is_another_budget() {
         1,
         "what is not admitted is charged to no day"
     );
+}
+
+#[tokio::test]
+async fn what_is_spent_today_is_not_spent_of_yesterday() {
+    let (city, water) = (Node::new("port-city"), Node::new("acme-water"));
+    let now = crate::clock::now();
+    let day = Duration::from_secs(24 * 3_600);
+    // 1,000 records a day, and its members were admitted a while ago.
+    let charters = frozen::charters(now.before(day * 5), 1, &[&city, &water]).await;
+    frozen::joins(&city, &charters).await;
+    frozen::joins(&water, &charters).await;
+    let mut pen = Pen::of(&city);
+    let today = pen.writes_many(1_001, now);
+    pen.lasts = day * 3;
+    let yesterday = pen.writes(now.before(day));
+    for records in [carried(&today), vec![yesterday.1]] {
+        let came = water.exchange.heal(NodeId([0; 32]), records, Origin::Heal);
+        came.await.unwrap();
+    }
+    let states = [today[999].0, today[1_000].0, yesterday.0].map(|id| water.reader.holds(&id).unwrap());
+    let (whole, shed) = (Some(BodyState::Readable), Some(BodyState::Shed));
+    assert_eq!(states, [whole, shed, whole]);
 }
 
 #[tokio::test]

@@ -152,8 +152,10 @@ async fn a_thief_of_another_key_neither_moves_our_chain_nor_takes_its_numbers() 
         assert_eq!(city.frame(vec![ended.clone()]).await, Verdict::Ignore);
         assert_eq!(water.frame(vec![ended]).await, Verdict::Ignore);
     }
+    let mut water = water;
     let mut places = Vec::new();
     for _ in 0..2 {
+        water = water.restart();
         let id = water.publish(1, None, None).await.records[0].id;
         let stored = water.reader.record(&id).unwrap().unwrap();
         let admitted = hanse_protocol::admission::Admitted::from_log(&stored.header, &stored.community);
@@ -174,7 +176,8 @@ async fn a_thief_of_another_key_neither_moves_our_chain_nor_takes_its_numbers() 
 async fn a_restored_steward_signs_a_second_charter_of_a_version_on_its_operators_word_only() {
     let (city, _water) = league().await;
     let city = restarted_with(city, vec![Restored::Wait.note()]);
-    city.exchange.compared();
+    let peer = NodeId([1; 32]);
+    city.exchange.compared(peer, Some(vec![]), vec![peer]);
     let renew = |again| {
         let change = local::Change::Renew {};
         city.exchange

@@ -17,7 +17,7 @@ const DAY: Duration = Duration::from_secs(24 * 3_600);
 const HOUR: Duration = Duration::from_secs(3_600);
 
 /// A charter of the city and others, issued some days ago for a year; all are stewards.
-async fn charters(issued: Timestamp, threshold: u32, nodes: &[&Node]) -> CharterChain {
+pub(super) async fn charters(issued: Timestamp, threshold: u32, nodes: &[&Node]) -> CharterChain {
     let mut members = Vec::new();
     for node in nodes {
         let request = Request::read(&node.exchange.request(BY()).await.unwrap().file).unwrap();
@@ -71,7 +71,7 @@ async fn charters(issued: Timestamp, threshold: u32, nodes: &[&Node]) -> Charter
     CharterChain::found(first).unwrap()
 }
 
-async fn joins(node: &Node, charters: &CharterChain) {
+pub(super) async fn joins(node: &Node, charters: &CharterChain) {
     let invite = Invite {
         community: *charters.community(),
         charters: charters.encode(),

@@ -180,6 +180,7 @@ fn code(keyspace: Keyspace) -> u8 {
         Keyspace::Meta => 11,
         Keyspace::Expiry => 12,
         Keyspace::Segments => 13,
+        Keyspace::Withdrawn => 14,
     }
 }
 
