@@ -9,6 +9,7 @@ use hanse_protocol::frame::Frame;
 use hanse_protocol::heal::{self, Question};
 use hanse_protocol::identity::RecordId;
 use hanse_protocol::presence;
+use hanse_protocol::reconcile::Span;
 use hanse_protocol::record::Header;
 use hanse_protocol::timestamp::Timestamp;
 use hanse_tests::api::Terms;
@@ -118,7 +119,8 @@ async fn streams_that_are_held_open_take_nobodys_place() {
         .await;
     let mesh = Arc::new(mallory.visits(&[league.steward()]).await);
     let host = node_of(&mallory.charters, &league.steward().handle);
-    let question = heal::encode(&Question::Holdings(mallory.charters.newest().reference()));
+    let charter = mallory.charters.newest().reference();
+    let question = heal::encode(&Question::Span(charter, Span::ALL));
     for _ in 0..48 {
         let (mesh, question) = (Arc::clone(&mesh), question.clone());
         tokio::spawn(async move {

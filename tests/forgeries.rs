@@ -8,7 +8,6 @@ use hanse_protocol::charter::{Charter, SignedCharter};
 use hanse_protocol::compress::Packed;
 use hanse_protocol::content::Content;
 use hanse_protocol::frame::{Carried, Frame};
-use hanse_protocol::heal::Run;
 use hanse_protocol::identity::RecordId;
 use hanse_protocol::local::Readable;
 use hanse_protocol::presence;
@@ -292,17 +291,8 @@ async fn broken_and_mixed_frames_cost_their_courier_until_it_is_no_longer_heard(
     scene.mesh.gossips(vec![0xfe; 1_000]).await;
     scene.ends_well(&[scene.id(&late)]).await;
     assert_eq!(api.metrics().await.verdicts("reject"), 3);
-    scene.mesh.offers(Pantry {
-        runs: vec![Run {
-            author: scene.mallory.handle().clone(),
-            lane: 0,
-            epoch: 0,
-            first: 2,
-            last: 2,
-        }],
-        records: vec![carried(late.clone(), &body)],
-        ..Pantry::default()
-    });
+    let offered = vec![carried(late.clone(), &body)];
+    scene.mesh.offers(Pantry::of(&scene.league.community, offered));
     scene.league.holds(&scene.id(&late)).await;
 }
 
@@ -570,17 +560,7 @@ async fn lies_in_an_answer_do_not_take_the_place_of_what_is_missing() {
         })
         .collect();
     let ids: Vec<RecordId> = forged.iter().map(|record| scene.id(&record.header)).collect();
-    scene.mesh.offers(Pantry {
-        runs: vec![Run {
-            author: acme.handle.clone(),
-            lane: 0,
-            epoch: 0,
-            first: 1,
-            last: 3,
-        }],
-        records: forged,
-        ..Pantry::default()
-    });
+    scene.mesh.offers(Pantry::of(&scene.league.community, forged));
     let api = scene.entry().api();
     eventually("the lies are refused", async || {
         (api.metrics().await.refused("signature") >= 3).then_some(())
@@ -625,7 +605,15 @@ async fn both_records_of_one_number_are_held_by_all() {
         let twins = records
             .iter()
             .filter(|record| record.author == *author && record.seq == 1);
-        assert_eq!(twins.count(), 2);
+        assert_eq!(twins.filter(|twin| twin.equivocation).count(), 2, "and marked");
+        let chains = node.api().status().await.chains;
+        assert_eq!(chains.equivocations, 1);
+        assert_eq!(
+            (&chains.given_twice[0].author, chains.given_twice[0].seq),
+            (author, 1)
+        );
+        let metrics = node.api().metrics().await;
+        assert_eq!(metrics.value("hanse_equivocations_total"), 1);
     }
 }
 

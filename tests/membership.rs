@@ -1,7 +1,6 @@
 //! Who comes in, by which files, and how one is shown out.
 
 use hanse_protocol::frame::Carried;
-use hanse_protocol::heal::Run;
 use hanse_protocol::local::{Change, Readable};
 use hanse_protocol::record::Header;
 use hanse_tests::api::{Terms, to};
@@ -302,17 +301,7 @@ async fn what_an_expelled_member_says_later_is_refused_whoever_brings_it() {
         (api.metrics().await.refused("ended") == 1).then_some(())
     })
     .await;
-    accomplice.offers(Pantry {
-        runs: vec![Run {
-            author: mallory.handle().clone(),
-            lane: 0,
-            epoch: 0,
-            first: 3,
-            last: 3,
-        }],
-        records: vec![third],
-        ..Pantry::default()
-    });
+    accomplice.offers(Pantry::of(&league.community, vec![third]));
     eventually("healing refuses it too", async || {
         (api.metrics().await.refused("ended") == 2).then_some(())
     })

@@ -6,10 +6,12 @@ use crate::measure::{Failure, Scale, say};
 use crate::stock::Stocks;
 use crate::table::Table;
 
+mod catchup;
 mod commit;
 mod large;
 mod league;
 mod protocol;
+mod reconcile;
 mod store;
 
 /// A group of figures.
@@ -19,8 +21,12 @@ pub(crate) enum Group {
     Protocol,
     /// Admission to durable commit, beside bare verification on all cores.
     Commit,
+    /// A node 100,000 records behind catches up from three peers, beside local ingest of the same.
+    Catchup,
     /// Store ingest beside bare fjall; reading meanwhile, opening, reindexing.
     Store,
+    /// Two nodes compare what they hold, beside negentropy.
+    Reconcile,
     /// Search over HTTP and in process, at 100,000 and at a million objects.
     Search,
     /// A node's memory at 100,000 and at a million objects.
@@ -42,9 +48,17 @@ pub(crate) async fn run(groups: &[Group], scale: &Scale, table: &mut Table) -> R
         say("commit: admission to durable commit");
         commit::run(scale, table).await?;
     }
+    if has(Group::Catchup) {
+        say("catchup: a node that is far behind heals from three peers");
+        catchup::run(scale, table).await?;
+    }
     if has(Group::Store) {
         say("store: ingest beside bare fjall");
         store::run(scale, table)?;
+    }
+    if has(Group::Reconcile) {
+        say("reconcile: two nodes compare what they hold");
+        reconcile::run(scale, table)?;
     }
     if has(Group::League) {
         say("league: publish to searchable");

@@ -8,7 +8,7 @@ use hanse_node::keystore::Keystore;
 use hanse_node::member::Member;
 use hanse_node::metrics::Metrics;
 use hanse_node::store::index::Engine;
-use hanse_node::store::{Store, StoreSettings};
+use hanse_node::store::{Reader, Store, StoreSettings};
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::charter::member::Profile;
 use hanse_protocol::local;
@@ -27,8 +27,11 @@ pub(crate) fn actor() -> Actor {
 pub(crate) struct Site {
     pub(crate) exchange: Exchange,
     pub(crate) member: Arc<Member>,
-    /// Nobody heals here.
-    _nudges: mpsc::Receiver<Nudge>,
+    /// What it holds.
+    pub(crate) reader: Reader,
+    pub(crate) metrics: Arc<Metrics>,
+    /// What a healer would be told, until there is one.
+    pub(crate) nudges: Option<mpsc::Receiver<Nudge>>,
     /// Removed last: the store lies in it.
     _folder: TempDir,
 }
@@ -48,12 +51,14 @@ impl Site {
         let place = folder.path().join("store");
         let (store, _) = Store::open(&place, keystore.master(), &settings, &mut deriver)?;
         let (nudges, nudged) = mpsc::channel(1);
+        let reader = store.reader();
+        let metrics = Arc::new(Metrics::new(&mut Registry::default()));
         let parts = Parts {
             store,
             member: Arc::clone(&member),
             charters: None,
             addresses: Vec::new(),
-            metrics: Arc::new(Metrics::new(&mut Registry::default())),
+            metrics: Arc::clone(&metrics),
             nudges,
             clocks: Clocks::default(),
             opaque_max: u64::MAX,
@@ -66,7 +71,9 @@ impl Site {
         Ok(Self {
             exchange,
             member,
-            _nudges: nudged,
+            reader,
+            metrics,
+            nudges: Some(nudged),
             _folder: folder,
         })
     }

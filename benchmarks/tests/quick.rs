@@ -22,7 +22,14 @@ fn every_group_gives_its_figures() {
         .map(|figure| figure["group"].as_str().unwrap())
         .collect();
     let all = [
-        "commit", "league", "memory", "protocol", "search", "startup", "store",
+        "commit",
+        "league",
+        "memory",
+        "protocol",
+        "reconcile",
+        "search",
+        "startup",
+        "store",
     ];
     assert_eq!(groups, BTreeSet::from(all));
     for figure in figures {

@@ -16,7 +16,8 @@ use zeroize::Zeroizing;
 use crate::api;
 use crate::clocks::Clocks;
 use crate::exchange::{self, Deriver, Exchange, Nudge};
-use crate::healer::{HealedAt, Healer, Shunned};
+use crate::healer::answer::Answerer;
+use crate::healer::{Healer, Progress};
 use crate::keystore::{Keystore, KeystoreError, Source, Wrapping};
 use crate::member::{Member, MemberError};
 use crate::mesh::{self, MeshError, MeshHandle, MeshSettings};
@@ -245,7 +246,7 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
         metrics,
         clocks,
         links: Links::default(),
-        healed: HealedAt::default(),
+        healing: Progress::default(),
     };
     let ended = node.run(folder, tokens, registry, nudged, stop).await;
     // Every handle of the exchange is dropped by now: it drains, checkpoints and ends.
@@ -312,7 +313,7 @@ struct Node {
     metrics: Arc<Metrics>,
     clocks: Clocks,
     links: Links,
-    healed: HealedAt,
+    healing: Progress,
 }
 
 /// A task that ended, by name, with what it ended with.
@@ -335,7 +336,7 @@ impl Node {
             self.exchange.clone(),
             meshes,
             self.links.clone(),
-            self.healed.clone(),
+            self.healing.clone(),
         );
         let registry = Arc::new(std::sync::Mutex::new(registry));
         // Ownership decides the order of the end: who asks goes before who answers.
@@ -450,8 +451,8 @@ impl Node {
         self.spawn_presence(tasks, &mesh, &book, outer);
         self.spawn_heads(tasks, heard_presence, outer)?;
         let receiver = Receiver {
+            answerer: Answerer::new(self.exchange.clone(), self.reader.clone()),
             exchange: self.exchange.clone(),
-            store: self.reader.clone(),
             mesh,
             book,
             links: self.links.clone(),
@@ -487,15 +488,14 @@ impl Node {
         arrived: mpsc::Receiver<hanse_protocol::identity::NodeId>,
         stop: &CancellationToken,
     ) {
-        let healer = Healer {
-            exchange: self.exchange.clone(),
-            store: self.reader.clone(),
-            mesh: mesh.clone(),
-            links: self.links.clone(),
-            metrics: Arc::clone(&self.metrics),
-            healed_at: self.healed.clone(),
-            shunned: Shunned::default(),
-        };
+        let healer = Healer::new(
+            self.exchange.clone(),
+            self.reader.clone(),
+            mesh.clone(),
+            self.links.clone(),
+            Arc::clone(&self.metrics),
+            self.healing.clone(),
+        );
         let (every, stop) = (self.settings.healing.every, stop.child_token());
         tasks.spawn(async move {
             ("healer", {

@@ -11,9 +11,9 @@ use hanse_protocol::charter::member::Profile;
 use hanse_protocol::charter::proposal::Proposal;
 use hanse_protocol::charter::{CharterChain, CharterHash};
 use hanse_protocol::frame::Carried;
-use hanse_protocol::heal::Run;
 use hanse_protocol::identity::{Handle, NodeId, RecordId};
 use hanse_protocol::local;
+use hanse_protocol::reconcile::{Place, Span};
 use hanse_protocol::timestamp::Timestamp;
 use tokio::sync::{mpsc, oneshot, watch};
 
@@ -45,6 +45,7 @@ mod worker;
 pub use budget::Overdrawn;
 pub(crate) use complaints::Complaints;
 pub use derive::{BrokenCharters, Deriver};
+pub use held::{Flaws, Missing, Twin};
 pub(crate) use keeping::trusting;
 pub use keeping::{Retention, trusted};
 pub(crate) use membership::view_of;
@@ -277,7 +278,7 @@ enum Command {
     Retain(Actor, bool, Reply<local::RetainReply>),
     Compared {
         peer: NodeId,
-        told: Option<Vec<Run>>,
+        whole: bool,
         connected: Vec<NodeId>,
     },
 }
@@ -473,12 +474,12 @@ impl Exchange {
         self.ask(|reply| Command::Retain(actor, confirm, reply)).await
     }
 
-    /// Tells that a conversation with a peer ended: what it `told` that it holds, all of which was fetched,
-    /// or nothing if it was broken off; and who is connected. Best effort.
-    pub fn compared(&self, peer: NodeId, told: Option<Vec<Run>>, connected: Vec<NodeId>) {
+    /// Tells that a conversation with a peer ended: whether it was found to hold nothing that this node
+    /// lacks, and who is connected. Best effort.
+    pub fn compared(&self, peer: NodeId, whole: bool, connected: Vec<NodeId>) {
         let _ = self.inbox.try_send(Command::Compared {
             peer,
-            told,
+            whole,
             connected,
         });
     }
@@ -584,9 +585,19 @@ impl Exchange {
         self.position.clone()
     }
 
-    /// What this node holds of each author, for healing.
-    pub fn held(&self) -> Vec<Run> {
-        self.held.runs()
+    /// How many records of each author are held, or were before their time passed.
+    pub fn counts(&self) -> std::collections::BTreeMap<Handle, u64> {
+        self.held.counts()
+    }
+
+    /// Numbers that are missing in authors' chains, and numbers that were given twice.
+    pub fn flaws(&self) -> Flaws {
+        self.held.flaws()
+    }
+
+    /// Whether an author gave this number to more than one record.
+    pub fn is_twin(&self, author: &Handle, lane: u16, epoch: u32, seq: u64) -> bool {
+        self.held.is_twin(author, lane, epoch, seq)
     }
 
     /// Authors over their budget, with when the day of it began: what a community's stewards should
@@ -600,9 +611,15 @@ impl Exchange {
         self.clocks.astray(crate::clock::now(), std::time::Instant::now())
     }
 
-    /// Of a run a peer holds, what we lack and have not turned away lately.
-    pub fn lacking(&self, run: &Run) -> Vec<Run> {
-        self.held.lacking(run)
+    /// Records of a span that were turned away and are not to be asked for now, rising, at most
+    /// `limit`.
+    pub fn aside(&self, span: &Span, limit: usize) -> Vec<Place> {
+        self.held.aside(span, limit)
+    }
+
+    /// Whether a record was turned away and is not to be asked for now.
+    pub fn is_aside(&self, place: &Place) -> bool {
+        self.held.is_aside(place)
     }
 
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ExchangeError> {

@@ -1,29 +1,36 @@
-//! The plain healer: on connect, on a timer and when a gap shows, this node asks a peer what it
-//! holds of each author and fetches what is missing; headers whose body did not come along get it
-//! pulled. The other half answers peers who ask the same.
+//! The healer: on connect, on a timer and when a gap shows, this node compares what it holds with a peer
+//! and fetches what is missing, from several peers at once if that is much; headers whose body did not
+//! come along get it pulled. The other half answers peers who ask the same.
 
 use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use hanse_protocol::identity::{NodeId, RecordId};
-use hanse_protocol::timestamp::Timestamp;
 use rand::seq::SliceRandom;
-use tokio::sync::mpsc;
+use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::clock;
 use crate::exchange::{Exchange, Nudge};
 use crate::mesh::MeshHandle;
 use crate::metrics::Metrics;
 use crate::receiver::Links;
 use crate::store::Reader;
+use compare::{Daily, Fruitless, Passes};
 
 pub mod answer;
 mod ask;
+mod compare;
+mod fetch;
+mod needs;
+mod progress;
+mod pull;
 mod talk;
+mod view;
+
+pub use progress::{CatchingUp, Healing, LastHealed, Progress};
 
 /// Conversations at once, and bodies pulled at once.
 const CONVERSATIONS: usize = 4;
@@ -35,6 +42,9 @@ const WAITING: usize = 4_096;
 /// How long gossip gets to bring what a peer says it holds, before it is fetched: what is on its
 /// way need not travel twice.
 const GRACE: Duration = Duration::from_secs(2);
+
+/// How soon a peer is asked again to help with what is missing.
+const RECRUITED: Duration = Duration::from_secs(5);
 
 /// How long a peer that wasted our time waits for the next conversation, the first time, and at most.
 const SHUNNED: Duration = Duration::from_secs(2);
@@ -65,48 +75,6 @@ impl Shunned {
     }
 }
 
-/// How the last conversation with each peer ended, as an operator is told.
-#[derive(Clone, Default)]
-pub struct HealedAt(Arc<Mutex<Told>>);
-
-#[derive(Default)]
-struct Told {
-    /// When holdings were last compared without error.
-    healed: HashMap<NodeId, Timestamp>,
-    /// When the peer said that its charter does not list this node, and has not said otherwise since.
-    turned_away: HashMap<NodeId, Timestamp>,
-}
-
-impl HealedAt {
-    /// When holdings were last compared with `peer`, without error.
-    pub fn of(&self, peer: &NodeId) -> Option<Timestamp> {
-        self.told().healed.get(peer).copied()
-    }
-
-    /// When a peer said last that this node is not listed, if any stands by that.
-    pub fn turned_away(&self) -> Option<Timestamp> {
-        self.told().turned_away.values().max().copied()
-    }
-
-    fn told(&self) -> MutexGuard<'_, Told> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn note(&self, peer: NodeId) {
-        let mut told = self.told();
-        told.healed.insert(peer, clock::now());
-        told.turned_away.remove(&peer);
-    }
-
-    fn note_turned_away(&self, peer: NodeId, away: bool) {
-        let mut told = self.told();
-        match away {
-            true => told.turned_away.insert(peer, clock::now()),
-            false => told.turned_away.remove(&peer),
-        };
-    }
-}
-
 /// What the healer works with.
 #[derive(Clone)]
 pub struct Healer {
@@ -120,10 +88,15 @@ pub struct Healer {
     pub links: Links,
     /// Counters.
     pub metrics: Arc<Metrics>,
-    /// When each peer was last asked.
-    pub healed_at: HealedAt,
+    /// How it goes, and what is known to be missing.
+    pub progress: Progress,
     /// Who wasted our time.
     pub shunned: Shunned,
+    passes: Passes,
+    fruitless: Fruitless,
+    daily: Daily,
+    /// Room for what waits for its commit.
+    in_flight: Arc<Semaphore>,
 }
 
 /// The healer's agenda.
@@ -139,11 +112,37 @@ struct Agenda {
     awaited_to: Option<RecordId>,
     /// When each peer was last taken up by the timer.
     taken_up: HashMap<NodeId, Instant>,
+    /// When each peer was last asked to help.
+    recruited: HashMap<NodeId, Instant>,
     /// Bytes that had come from each peer at the last tick.
     came: HashMap<NodeId, u64>,
 }
 
 impl Healer {
+    /// A healer of this node.
+    pub fn new(
+        exchange: Exchange,
+        store: Reader,
+        mesh: MeshHandle,
+        links: Links,
+        metrics: Arc<Metrics>,
+        progress: Progress,
+    ) -> Self {
+        Self {
+            exchange,
+            store,
+            mesh,
+            links,
+            metrics,
+            progress,
+            shunned: Shunned::default(),
+            passes: Passes::default(),
+            fruitless: Fruitless::default(),
+            daily: Daily::default(),
+            in_flight: Arc::new(Semaphore::new(fetch::IN_FLIGHT)),
+        }
+    }
+
     /// Runs until `stop`. `every` is the time between two comparisons with some peer.
     pub async fn run(
         self,
@@ -162,6 +161,7 @@ impl Healer {
                 Some(peer) = arrivals.recv() => self.converse(&mut agenda, peer, Duration::ZERO),
                 Some(nudge) = nudges.recv() => self.nudged(&mut agenda, nudge),
                 Some(done) = agenda.conversations.join_next() => self.conversed(&mut agenda, done.ok()),
+                () = self.progress.needs().many() => self.recruit(&mut agenda),
                 Some(done) = agenda.pulls.join_next() => self.pulled(&mut agenda, done.ok()),
                 () = tokio::time::sleep_until(next) => {
                     next = tokio::time::Instant::now() + pause();
@@ -202,6 +202,9 @@ impl Healer {
             .into_iter()
             .for_each(|peer| self.converse(agenda, peer, GRACE));
         agenda.taken_up.retain(|peer, _| came.contains_key(peer));
+        agenda.recruited.retain(|peer, _| came.contains_key(peer));
+        self.metrics.behind(self.progress.needs().behind());
+        self.metrics.chain_gaps(self.exchange.flaws().gaps);
         agenda.came = came;
         let standing = self.exchange.standing();
         let Some(charters) = &standing.charters else {
@@ -238,14 +241,17 @@ impl Healer {
         let healer = self.clone();
         agenda.conversations.spawn(async move {
             let asked = healer.ask(peer, grace).await;
-            let told = asked.as_ref().ok().cloned();
             let connected = healer.links.now().into_iter().collect();
-            healer.exchange.compared(peer, told, connected);
+            healer
+                .exchange
+                .compared(peer, matches!(asked, Ok(true)), connected);
             match asked {
-                Ok(_) => {
+                Ok(all) => {
                     healer.shunned.forgive(&peer);
-                    healer.healed_at.note(peer);
-                    healer.metrics.healed("done");
+                    if all {
+                        healer.progress.healed(peer);
+                    }
+                    healer.metrics.healed(if all { "done" } else { "some" });
                 }
                 Err(error) => {
                     tracing::info!(peer = %peer, %error, "healing stopped early");
@@ -280,6 +286,30 @@ impl Healer {
         again
             .into_iter()
             .for_each(|peer| self.converse(agenda, peer, GRACE));
+        let asked: Vec<NodeId> = connected
+            .into_iter()
+            .filter(|peer| !self.shunned.is(peer))
+            .collect();
+        let needs = self.progress.needs();
+        needs.let_go(&asked);
+        if needs.behind() > 0 {
+            self.recruit(agenda);
+        }
+        self.metrics.behind(needs.behind());
+    }
+
+    /// Has others who have nothing to do help to fetch what is missing.
+    fn recruit(&self, agenda: &mut Agenda) {
+        let now = Instant::now();
+        let mut idle: Vec<NodeId> = self.links.now().into_iter().collect();
+        idle.shuffle(&mut rand::rng());
+        for peer in idle {
+            let lately = agenda.recruited.get(&peer);
+            if lately.is_none_or(|at| now.duration_since(*at) >= RECRUITED) && !agenda.busy.contains(&peer) {
+                agenda.recruited.insert(peer, now);
+                self.converse(agenda, peer, Duration::ZERO);
+            }
+        }
     }
 
     fn pull(&self, agenda: &mut Agenda, id: RecordId, courier: Option<NodeId>) {
@@ -325,6 +355,7 @@ impl Agenda {
             waiting: VecDeque::new(),
             awaited_to: None,
             taken_up: HashMap::new(),
+            recruited: HashMap::new(),
             came: HashMap::new(),
         }
     }

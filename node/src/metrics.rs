@@ -47,6 +47,11 @@ pub struct Metrics {
     unread: Counter,
     hung_up: Counter,
     astray: Gauge,
+    equivocations: Counter,
+    healed: Counter,
+    healed_bytes: Counter,
+    behind: Gauge,
+    gaps: Gauge,
 }
 
 impl Metrics {
@@ -71,6 +76,11 @@ impl Metrics {
             unread: Counter::default(),
             hung_up: Counter::default(),
             astray: Gauge::default(),
+            equivocations: Counter::default(),
+            healed: Counter::default(),
+            healed_bytes: Counter::default(),
+            behind: Gauge::default(),
+            gaps: Gauge::default(),
         };
         let registry = registry.sub_registry_with_prefix("hanse");
         registry.register(
@@ -163,7 +173,57 @@ impl Metrics {
             "How far this node's clock is behind those of the other members, seconds; 0 while within the bound",
             metrics.astray.clone(),
         );
+        metrics.register_healing(registry);
         metrics
+    }
+
+    fn register_healing(&self, registry: &mut Registry) {
+        registry.register(
+            "equivocations",
+            "Numbers that an author gave to more than one record, found since the start",
+            self.equivocations.clone(),
+        );
+        registry.register(
+            "healed_records",
+            "Records that healing brought and that were new",
+            self.healed.clone(),
+        );
+        registry.register(
+            "healed_bytes",
+            "Bytes of headers and bodies that healing brought, new or not",
+            self.healed_bytes.clone(),
+        );
+        registry.register(
+            "behind_records",
+            "Records that peers are known to hold and this node lacks, about",
+            self.behind.clone(),
+        );
+        registry.register(
+            "chain_gaps",
+            "Stretches of numbers missing in authors' chains",
+            self.gaps.clone(),
+        );
+    }
+
+    /// A number was found to be given to two records.
+    pub fn equivocated(&self) {
+        self.equivocations.inc();
+    }
+
+    /// Healing brought records.
+    pub fn healed_records(&self, records: usize, bytes: usize) {
+        self.healed.inc_by(u64::try_from(records).unwrap_or(u64::MAX));
+        self.healed_bytes.inc_by(u64::try_from(bytes).unwrap_or(u64::MAX));
+    }
+
+    /// Records that peers are known to hold and we lack.
+    pub fn behind(&self, records: u64) {
+        self.behind.set(i64::try_from(records).unwrap_or(i64::MAX));
+    }
+
+    /// Stretches missing in authors' chains.
+    pub fn chain_gaps(&self, gaps: u64) {
+        self.gaps.set(i64::try_from(gaps).unwrap_or(i64::MAX));
     }
 
     /// A record was newly admitted.

@@ -16,7 +16,7 @@ use serde_json::value::RawValue;
 use tokio::sync::watch;
 
 use crate::exchange::Exchange;
-use crate::healer::HealedAt;
+use crate::healer::Progress;
 use crate::member::Member;
 use crate::mesh::{self, MeshHandle};
 use crate::presence::heads::Heads;
@@ -25,6 +25,7 @@ use crate::store::entry::{BodyState, Entry, Position};
 use crate::store::{Reader, StoreError, StoredRecord, unless_damaged};
 
 mod community;
+mod healing;
 mod warnings;
 
 /// Most bytes of log read for one page.
@@ -70,7 +71,7 @@ pub struct Reading {
     exchange: Exchange,
     mesh: watch::Receiver<Option<MeshHandle>>,
     links: Links,
-    healed: HealedAt,
+    healing: Progress,
     started: hanse_protocol::timestamp::Timestamp,
 }
 
@@ -89,7 +90,7 @@ impl Reading {
         exchange: Exchange,
         mesh: watch::Receiver<Option<MeshHandle>>,
         links: Links,
-        healed: HealedAt,
+        healing: Progress,
     ) -> Self {
         Self {
             store,
@@ -97,7 +98,7 @@ impl Reading {
             exchange,
             mesh,
             links,
-            healed,
+            healing,
             started: crate::clock::now(),
         }
     }
@@ -212,7 +213,7 @@ impl Reading {
     /// [`ReadingError::NotFound`].
     pub fn record(&self, id: &RecordId, ceiling: Tlp) -> Result<RecordView, ReadingError> {
         let book = self.book(id)?.filter(|book| book.is_below(ceiling));
-        Ok(book.ok_or(ReadingError::NotFound)?.view(Some(ceiling)))
+        Ok(self.view(&book.ok_or(ReadingError::NotFound)?, Some(ceiling)))
     }
 
     /// The newest versions of a STIX object that each author signed, newest first.
@@ -280,7 +281,7 @@ impl Reading {
                     && seen.insert(id)
                 {
                     bytes += if objects { book.content_bytes() } else { 0 };
-                    page.records.push(book.view(objects.then_some(ceiling)));
+                    page.records.push(self.view(&book, objects.then_some(ceiling)));
                 }
                 page.next = position.0;
                 if page.records.len() >= limit || bytes >= ANSWER_BYTES {
@@ -308,7 +309,7 @@ impl Reading {
             return Ok(None);
         };
         let charter = charters.charter();
-        let held = self.exchange.held();
+        let counts = self.exchange.counts();
         let connected = self.links.now();
         let view = |member: &hanse_protocol::charter::Member| local::MemberView {
             handle: member.handle.clone(),
@@ -325,11 +326,7 @@ impl Reading {
                 .iter()
                 .filter(|lane| connected.contains(&lane.node))
                 .count(),
-            records: held
-                .iter()
-                .filter(|run| run.author == member.handle)
-                .map(|run| run.last - run.first + 1)
-                .sum(),
+            records: counts.get(&member.handle).copied().unwrap_or_default(),
         };
         Ok(Some(local::MembersReply {
             community: *charters.community(),
@@ -402,8 +399,9 @@ impl Reading {
             address: peer.address,
             bytes_in: peer.bytes_in,
             bytes_out: peer.bytes_out,
-            last_healed: self.healed.of(&peer.node),
+            last_healed: self.healing.of(&peer.node),
         };
+        let healing = self.healing_status(owner);
         let community = standing.charters.as_ref().map(|charters| local::CommunityStatus {
             id: *charters.community(),
             name: charters.charter().name.clone(),
@@ -429,6 +427,8 @@ impl Reading {
                 ahead: astray.ahead,
                 members: u64::try_from(astray.members).unwrap_or(u64::MAX),
             }),
+            healing,
+            chains: self.chains(),
             warnings: self.warnings(),
         })
     }
@@ -535,6 +535,7 @@ impl Book {
             lane: header.lane,
             epoch: header.epoch,
             seq: header.seq,
+            equivocation: false,
             charter: header.charter.version,
             created: header.created,
             expires: header.expires,

@@ -12,11 +12,10 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use crate::exchange::{CharterFate, Exchange, Idle, Verdict, VerdictReply};
-use crate::healer::answer;
+use crate::healer::answer::{self, Answerer};
 use crate::mesh::{self, MeshEvent, MeshHandle, Ticket};
 use crate::metrics::Metrics;
 use crate::presence::AddressBook;
-use crate::store::Reader;
 
 mod fair;
 mod streams;
@@ -60,8 +59,8 @@ impl Links {
 pub struct Receiver {
     /// Records and charters.
     pub exchange: Exchange,
-    /// For answers.
-    pub store: Reader,
+    /// For answers to healing.
+    pub answerer: Answerer,
     /// For verdicts.
     pub mesh: MeshHandle,
     /// For presence.
@@ -138,9 +137,9 @@ impl Receiver {
             MeshEvent::Stream { from, stream } => {
                 // One that finds no room is closed and comes again.
                 let Some(place) = desk.room.take(from) else { return };
-                let (exchange, store) = (self.exchange.clone(), self.store.clone());
+                let answerer = self.answerer.clone();
                 tokio::spawn(async move {
-                    answer::stream(exchange, store, from, stream).await;
+                    answerer.stream(from, stream).await;
                     drop(place);
                 });
             }

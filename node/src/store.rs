@@ -38,6 +38,7 @@ mod planning;
 mod reader;
 mod recasting;
 mod replay;
+mod sums;
 mod tending;
 
 #[cfg(test)]
@@ -50,6 +51,7 @@ pub use log::{LogError, SEGMENT, Span};
 pub use looking::{Seen, is_in_use, look};
 pub use opening::{Opening, Rebuilt};
 pub use reader::{ChainLink, Holding, ObjectHit, Reader, StoreStats, StoredRecord, TimelineItem};
+pub use sums::{CommunityHeld, Timeline};
 pub use tending::{Retired, Rules, Tended};
 pub use withdrawals::AHEAD;
 
@@ -62,6 +64,7 @@ use indexing::{Outcome, Updates};
 use log::{Files, Frame, Log, LogSetup, Unscanned};
 use opening::Opener;
 use planning::Plan;
+use sums::Sums;
 use tending::Tending;
 
 /// Bytes of log after which the index is checkpointed, so that opening after a kill reads little.
@@ -128,6 +131,7 @@ struct Shared {
     files: Arc<Files>,
     index: Arc<dyn Index>,
     tags: Tags,
+    sums: Sums,
     /// The last position that readers may see.
     newest: AtomicU64,
     log_bytes: AtomicU64,
@@ -253,12 +257,13 @@ impl Store {
             derive,
             progress,
         };
-        let (log, index, opening) = opener.open(anew)?;
+        let (log, index, sums, opening) = opener.open(anew)?;
         let audit = AuditHead::load(&*index)?;
         let shared = Arc::new(Shared {
             files: Arc::clone(log.files()),
             index,
             tags,
+            sums,
             newest: AtomicU64::new(log.next().0.saturating_sub(1)),
             log_bytes: AtomicU64::new(log.extent().bytes),
             segments: AtomicU64::new(log.extent().segments),
@@ -361,7 +366,7 @@ impl Store {
     }
 
     fn index(&self, plan: &Plan, spans: &[Span]) -> Result<(), IndexError> {
-        let mut updates = Updates::new(&self.shared.tags, &*self.shared.index)?;
+        let mut updates = Updates::new(&self.shared.tags, &*self.shared.index, &self.shared.sums)?;
         for (frame, span) in plan.frames.iter().zip(spans) {
             let count = u32::try_from(frame.entries.len()).unwrap_or(u32::MAX);
             updates.frame(*span, frame.first, count);

@@ -191,6 +191,9 @@ pub struct RecordView {
     pub epoch: u32,
     /// Its number in lane and epoch.
     pub seq: u64,
+    /// Whether its author gave this number to another record, too: evidence against it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub equivocation: bool,
     /// The charter version it was signed under.
     pub charter: u64,
     /// When it was signed.
@@ -323,9 +326,97 @@ pub struct StatusReply {
     /// Nothing is published then.
     #[serde(default)]
     pub clock: Option<ClockStatus>,
+    /// How healing goes.
+    #[serde(default)]
+    pub healing: HealingStatus,
+    /// What is wrong with authors' chains of records.
+    #[serde(default)]
+    pub chains: ChainsStatus,
     /// What an operator should mend, a sentence each.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub warnings: Vec<String>,
+}
+
+/// How healing goes: [`StatusReply`].
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HealingStatus {
+    /// Records that peers are known to hold and this node lacks, about.
+    pub behind: u64,
+    /// Records that healing brought since this node started.
+    pub records: u64,
+    /// Bytes that healing brought since this node started.
+    pub bytes: u64,
+    /// When a peer was last found to hold nothing that this node lacks.
+    #[serde(default)]
+    pub last: Option<LastHealed>,
+    /// What is being caught up, if anything is.
+    #[serde(default)]
+    pub catching_up: Option<CatchingUp>,
+}
+
+/// When healing was last done: [`HealingStatus`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastHealed {
+    /// The member whose node it was.
+    pub member: Option<Handle>,
+    /// The node's libp2p peer id.
+    pub peer_id: String,
+    /// When.
+    pub at: Timestamp,
+}
+
+/// Something missing that is being fetched: [`HealingStatus`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CatchingUp {
+    /// Since when.
+    pub since: Timestamp,
+    /// Records that came since.
+    pub records: u64,
+    /// Bytes that came since.
+    pub bytes: u64,
+    /// Records a second, on average since then.
+    pub records_per_second: u64,
+}
+
+/// What is wrong with authors' chains: [`StatusReply`]. Each list tells of at most 64.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChainsStatus {
+    /// Stretches of numbers that are missing.
+    pub gaps: u64,
+    /// Some of them.
+    pub missing: Vec<MissingNumbers>,
+    /// Numbers that an author gave to more than one record: evidence against it.
+    pub equivocations: u64,
+    /// Some of them.
+    pub given_twice: Vec<GivenTwice>,
+}
+
+/// Numbers of a chain that are missing while later ones are held: [`ChainsStatus`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MissingNumbers {
+    /// The author.
+    pub author: Handle,
+    /// Which of its nodes.
+    pub lane: u16,
+    /// The lane's epoch.
+    pub epoch: u32,
+    /// The first number missing.
+    pub first: u64,
+    /// The last one.
+    pub last: u64,
+}
+
+/// A number that more than one record bears: [`ChainsStatus`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenTwice {
+    /// The author.
+    pub author: Handle,
+    /// Which of its nodes.
+    pub lane: u16,
+    /// The lane's epoch.
+    pub epoch: u32,
+    /// The number.
+    pub seq: u64,
 }
 
 /// An author over its budget: [`StatusReply`].

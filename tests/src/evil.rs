@@ -10,13 +10,15 @@ use hanse_node::mesh::{
     self, CharterAnswer, Membership, MeshEvent, MeshHandle, MeshSettings, MeshStream, Publish, Verdict,
 };
 use hanse_node::settings::Settings;
+use hanse_protocol::admission::Signed;
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::charter::call::{self, CharterAnswer as Told};
 use hanse_protocol::charter::join::{Invite, Request};
 use hanse_protocol::charter::member::{MemberKind, Profile};
 use hanse_protocol::frame::Carried;
-use hanse_protocol::heal::{self, Answer, Question, Run};
+use hanse_protocol::heal::{self, Answer, Question};
 use hanse_protocol::identity::{CommunityId, Handle, NodeId, RecordId};
+use hanse_protocol::reconcile::{self, Place};
 use hanse_protocol::timestamp::Timestamp;
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
@@ -138,14 +140,36 @@ pub fn listing(charters: &CharterChain, host: &Node) -> (NodeId, Vec<String>) {
 /// What it offers to those who heal from it, true or not.
 #[derive(Clone, Debug, Default)]
 pub struct Pantry {
-    /// What it says it holds.
-    pub runs: Vec<Run>,
-    /// What it sends whatever run is asked for.
+    /// What it says it holds, whatever it is asked about.
+    pub places: Vec<Place>,
+    /// What it sends whatever records are asked for.
     pub records: Vec<Carried>,
     /// The body it gives for a record.
     pub bodies: HashMap<RecordId, Vec<u8>>,
+    /// Whether it never answers who asks for records.
+    pub stalls: bool,
     /// Bytes it sends instead of any answer.
     pub garbage: Option<Vec<u8>>,
+}
+
+impl Pantry {
+    /// Says that it holds these records, and sends them.
+    pub fn of(community: &CommunityId, records: Vec<Carried>) -> Self {
+        let place = |carried: &Carried| {
+            let signed = Signed::decode(&carried.header, community).expect("a header in its one spelling");
+            Place {
+                created: signed.claims().created,
+                id: *signed.id(),
+            }
+        };
+        let mut places: Vec<Place> = records.iter().map(place).collect();
+        places.sort_unstable();
+        Self {
+            places,
+            records,
+            ..Self::default()
+        }
+    }
 }
 
 /// What reached it.
@@ -310,11 +334,20 @@ async fn serve(mut stream: MeshStream, heard: &Mutex<Heard>, pantry: &Mutex<Pant
             continue;
         }
         let answers = match question {
-            Question::Holdings(_) => vec![Answer::Holdings(pantry.runs)],
-            Question::Records(_) => {
-                let records = pantry.records.into_iter().map(Answer::Record);
-                records.chain([Answer::End]).collect()
+            Question::Compare(_, _, asked) => {
+                let told = asked.iter().map(|asked| {
+                    let places = pantry.places.iter().filter(|place| asked.span.contains(place));
+                    reconcile::Told::Places(places.copied().collect())
+                });
+                vec![Answer::Compared(told.collect())]
             }
+            Question::Records(..) | Question::Span(..) if pantry.stalls => std::future::pending().await,
+            Question::Records(..) | Question::Span(..) => {
+                let records = Some(pantry.records).filter(|records| !records.is_empty());
+                let records = records.map(Answer::Records).into_iter();
+                records.chain([Answer::End(None)]).collect()
+            }
+            Question::Nonce(_) => vec![Answer::Later],
             Question::Body(id) => {
                 held(heard).bodies_asked.push(id);
                 let body = pantry.bodies.get(&id).cloned();

@@ -31,7 +31,7 @@ const fn target(name: &'static str, run: fn(&[u8])) -> Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 23] = [
+pub const TARGETS: [Target; 24] = [
     target("header", signed::header),
     target("sealed-body", signed::sealed_body),
     target("charter", signed::charter),
@@ -47,6 +47,7 @@ pub const TARGETS: [Target; 23] = [
     target("charter-answer", wire::charter_answer),
     target("heal-question", wire::heal_question),
     target("heal-answer", wire::heal_answer),
+    target("told", wire::told),
     target("retraction", wire::retraction),
     target("signing-key", wire::signing_key),
     target("content", texts::content),

@@ -13,6 +13,7 @@ pub mod league;
 pub mod node;
 pub mod objects;
 pub mod vectors;
+pub mod wire;
 
 use std::time::Duration;
 

@@ -562,6 +562,55 @@ def frame(raw):
     return {"records": [{"header": head.hex(), "body": held and held.hex()} for head, held in records]}
 
 
+# -- Reconciliation ----------------------------------------------------------------------------------
+
+def summed(given):
+    """The sum of places under a key, and its digest."""
+    named = {name: bytes.fromhex(part) for name, part in given["key"].items()}
+    if "community" in named:
+        key = kdf("hanse reconcile community key v1", named["community"])
+    else:
+        key = kdf("hanse reconcile pass key v1", named["asker"] + named["answerer"])
+    hashes = [blake3(struct.pack(">Q", created) + bytes.fromhex(one), key=key).digest()
+              for created, one in given["places"]]
+    total = sum(int.from_bytes(one, "little") for one in hashes) % 2**256
+    whole = total.to_bytes(32, "little")
+    digest = blake3(whole + struct.pack("<Q", len(hashes)), key=key).digest()[:16]
+    return {"count": len(hashes), "sum": whole.hex(), "digest": digest.hex()}
+
+
+def divider(item):
+    """A place that divides: its id without the zeros at its end."""
+    need(isinstance(item, list) and len(item) == 2 and is_number(item[0]) and is_bytes(item[1]), "malformed")
+    need(len(item[1]) <= 32 and item[1][-1:] != b"\0", "malformed")
+    return [item[0], item[1].ljust(32, b"\0").hex()]
+
+
+def told(raw):
+    spans = decode(raw)
+    need(isinstance(spans, list), "malformed")
+    said = []
+    for span in spans:
+        need(isinstance(span, list) and len(span) == 2 and span[0] in range(3), "malformed")
+        kind, one = span
+        need(isinstance(one, list) and len(one) == (1 if kind else 0), "malformed")
+        if not kind:
+            said.append("same")
+            continue
+        need(isinstance(one[0], list), "malformed")
+        if kind == 1:
+            for place in one[0]:
+                need(isinstance(place, list) and len(place) == 2, "malformed")
+                need(is_number(place[0]) and is_bytes(place[1], 32), "malformed")
+            said.append({"places": plain(one[0])})
+            continue
+        for part in one[0]:
+            need(isinstance(part, list) and len(part) == 3 and is_number(part[1]) and is_bytes(part[2], 16), "malformed")
+        said.append({"parts": [{"to": divider(to), "count": count, "digest": digest.hex()}
+                               for to, count, digest in one[0]]})
+    return said
+
+
 # -- The vectors -------------------------------------------------------------------------------------
 
 def plain(value):
@@ -601,6 +650,10 @@ def read(kind, given, expect):
         need(isinstance(ids, list) and len(ids) <= 1000 and all(is_bytes(one, 32) for one in ids), "malformed")
         need(ids == sorted(set(ids)), "malformed")
         return {"records": plain(ids)}
+    if kind == "sum":
+        return summed(given)
+    if kind == "told":
+        return told(raw)
     key = bytes.fromhex(given["key"])
     if kind == "signing-key":
         check_signing_key(key)
@@ -609,7 +662,8 @@ def read(kind, given, expect):
     return {"key": key.hex()}
 
 
-KINDS = {"header", "admission", "charter", "body", "sealed-body", "frame", "retraction", "signing-key", "sealing-key"}
+KINDS = {"header", "admission", "charter", "body", "sealed-body", "frame", "retraction", "signing-key", "sealing-key",
+         "sum", "told"}
 
 # What only a zstd library shows: this reader passes the frame on.
 NEEDS_ZSTD = {"body-dictionary-not-needed-named", "body-two-frames", "body-bytes-after-frame"}

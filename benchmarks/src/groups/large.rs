@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures::StreamExt;
 use hanse_node::clocks::Clocks;
 use hanse_node::exchange::{self, Parts, Retention};
-use hanse_node::healer::HealedAt;
+use hanse_node::healer::Progress;
 use hanse_node::metrics::Metrics;
 use hanse_node::reading::Reading;
 use hanse_node::receiver::Links;
@@ -143,7 +143,7 @@ fn in_process(stock: &Stock, count: usize, mut pick: Pick) -> Result<(Vec<f64>, 
         exchange,
         meshes,
         Links::default(),
-        HealedAt::default(),
+        Progress::default(),
     );
     let (mut bare, mut inside) = (Vec::new(), Vec::new());
     for _ in 0..count {

@@ -1,12 +1,13 @@
-//! What this node holds of each author's chains, as unbroken runs of sequence numbers: kept in
-//! memory because every healing asks for it, and small because chains have few gaps.
+//! What this node holds of each author's chains, as unbroken runs of sequence numbers, so that what is
+//! missing in between and numbers given twice show at once; and which records it has turned away, so
+//! that healing does not ask for them again and again.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
-use hanse_protocol::heal::{RANGES, Run};
 use hanse_protocol::identity::Handle;
+use hanse_protocol::reconcile::{Place, Span};
 
 /// A chain: author, lane, epoch.
 type Chain = (Handle, u16, u32);
@@ -14,136 +15,231 @@ type Chain = (Handle, u16, u32);
 /// How long a record that was turned away for now is not asked for again.
 pub(super) const ASIDE: Duration = Duration::from_secs(10 * 60);
 
-/// Runs set aside; with more, all are asked for again.
-const ASIDE_RUNS: usize = 16_384;
+/// Records set aside; with more, the oldest may be asked for again.
+const ASIDE_RECORDS: usize = 16_384;
+
+/// Runs of one author that are taken up at the start.
+pub(super) const RUNS: usize = 13_000;
+
+/// Numbers given twice that are known; with more, the rest is only counted.
+const TWINS: usize = 16_384;
+
+/// Stretches that are missing, and numbers given twice, which are told one by one.
+const TOLD: usize = 64;
 
 /// Runs by chain. A run is (first, last), in order, never touching its neighbour.
 type Runs = BTreeMap<Chain, Vec<(u64, u64)>>;
 
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 struct Held {
     held: Runs,
-    /// Turned away for now: not held, and not asked for before they are [forgotten](Shared::ask_again).
-    aside: Runs,
+    /// Numbers that more than one record bears.
+    twins: BTreeSet<(Chain, u64)>,
+    twins_known: u64,
+    /// Records turned away, and whether for good.
+    aside: BTreeMap<Place, bool>,
 }
 
-/// The runs, shared by the exchange that writes them and the healer that reads them.
+/// Numbers of one author's lane and epoch that are not held, while later ones are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Missing {
+    /// The author.
+    pub author: Handle,
+    /// Its lane.
+    pub lane: u16,
+    /// The lane's epoch.
+    pub epoch: u32,
+    /// The first number missing.
+    pub first: u64,
+    /// The last number missing before one that is held.
+    pub last: u64,
+}
+
+/// A number that an author gave to more than one record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Twin {
+    /// The author.
+    pub author: Handle,
+    /// Its lane.
+    pub lane: u16,
+    /// The lane's epoch.
+    pub epoch: u32,
+    /// The number.
+    pub seq: u64,
+}
+
+/// What is wrong with authors' chains, as far as this node knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Flaws {
+    /// How many stretches are missing.
+    pub gaps: u64,
+    /// Some of them.
+    pub missing: Vec<Missing>,
+    /// How many numbers were given twice.
+    pub equivocations: u64,
+    /// Some of them.
+    pub twins: Vec<Twin>,
+}
+
+/// The runs, shared by the exchange that writes them and those who read them.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Shared(Arc<RwLock<Held>>);
 
 impl Shared {
-    /// Notes that a record is held, or need not be asked for again.
-    pub(super) fn insert(&self, author: &Handle, lane: u16, epoch: u32, seq: u64) {
-        self.insert_run(author, lane, epoch, (seq, seq));
+    fn read(&self) -> RwLockReadGuard<'_, Held> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Held> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that a record is held; whether its number was held before.
+    pub(super) fn insert(&self, author: &Handle, lane: u16, epoch: u32, seq: u64) -> bool {
+        let mut held = self.write();
+        let runs = held.held.entry((author.clone(), lane, epoch)).or_default();
+        let before = contains(runs, seq);
+        if !before {
+            insert(runs, (seq, seq));
+        }
+        before
     }
 
     /// Notes a run at once.
     pub(super) fn insert_run(&self, author: &Handle, lane: u16, epoch: u32, run: (u64, u64)) {
-        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
+        let mut held = self.write();
         insert(held.held.entry((author.clone(), lane, epoch)).or_default(), run);
     }
 
-    /// Notes that a record was turned away for now: it is not asked for again before
-    /// [`ask_again`](Self::ask_again).
-    pub(super) fn set_aside(&self, author: &Handle, lane: u16, epoch: u32, seq: u64) {
-        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        if held.aside.values().map(Vec::len).sum::<usize>() >= ASIDE_RUNS {
-            held.aside.clear();
+    /// Notes that a number was given to more than one record; whether that is news.
+    pub(super) fn twin(&self, author: &Handle, lane: u16, epoch: u32, seq: u64) -> bool {
+        let mut held = self.write();
+        let twin = ((author.clone(), lane, epoch), seq);
+        if held.twins.contains(&twin) {
+            return false;
         }
-        insert(
-            held.aside.entry((author.clone(), lane, epoch)).or_default(),
-            (seq, seq),
-        );
+        held.twins_known = held.twins_known.saturating_add(1);
+        if held.twins.len() < TWINS {
+            held.twins.insert(twin);
+        }
+        true
     }
 
-    /// Lets everything be asked for again that was set aside.
+    /// Whether a number is known to have been given to more than one record.
+    pub(super) fn is_twin(&self, author: &Handle, lane: u16, epoch: u32, seq: u64) -> bool {
+        self.read().twins.contains(&((author.clone(), lane, epoch), seq))
+    }
+
+    /// Notes that a record was turned away, for good or for now: it is not asked for again before
+    /// [`ask_again`](Self::ask_again) or [`judge_anew`](Self::judge_anew).
+    pub(super) fn set_aside(&self, place: Place, for_good: bool) {
+        let mut held = self.write();
+        held.aside.insert(place, for_good);
+        if held.aside.len() > ASIDE_RECORDS {
+            held.aside.pop_first();
+        }
+    }
+
+    /// A record that may have been turned away before was admitted.
+    pub(super) fn admitted(&self, place: &Place) {
+        // Nearly always there is none, and readers need not be kept out to see that.
+        if self.read().aside.contains_key(place) {
+            self.write().aside.remove(place);
+        }
+    }
+
+    /// Lets everything be asked for again that was turned away for now.
     pub(super) fn ask_again(&self) {
-        let mut held = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        held.aside.clear();
+        self.write().aside.retain(|_, for_good| *for_good);
     }
 
-    /// Whether the record before (or any part of the chain up to) `seq` is missing.
+    /// Lets everything be asked for again: what counts has changed.
+    pub(super) fn judge_anew(&self) {
+        self.write().aside.clear();
+    }
+
+    /// Whether a record was turned away.
+    pub(super) fn is_aside(&self, place: &Place) -> bool {
+        self.read().aside.contains_key(place)
+    }
+
+    /// The records of a span that were turned away, rising, at most `limit`.
+    pub(super) fn aside(&self, span: &Span, limit: usize) -> Vec<Place> {
+        if span.from >= span.to {
+            return Vec::new();
+        }
+        let held = self.read();
+        let aside = held.aside.range(span.from..span.to);
+        aside.map(|(place, _)| *place).take(limit).collect()
+    }
+
+    /// Whether the record just before `seq` is missing.
     pub(super) fn has_gap_before(&self, author: &Handle, lane: u16, epoch: u32, seq: u64) -> bool {
-        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let held = self.read();
         let runs = held.held.get(&(author.clone(), lane, epoch));
-        seq > 1
-            && runs.is_none_or(|runs| {
-                !runs
-                    .iter()
-                    .any(|(first, last)| *first == 1 && last.saturating_add(1) >= seq)
-            })
+        seq > 1 && runs.is_none_or(|runs| !contains(runs, seq - 1))
     }
 
     /// The lanes and epochs of an author of which something is held.
     pub(super) fn chains(&self, author: &Handle) -> Vec<(u16, u32)> {
-        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        let held = self.read();
         let from = (author.clone(), 0, 0);
         let of_author = held.held.range(from..).take_while(|((of, ..), _)| of == author);
         of_author.map(|((_, lane, epoch), _)| (*lane, *epoch)).collect()
     }
 
-    /// All runs, at most [`RANGES`]: of each author its share, so that one who leaves gaps on purpose
-    /// crowds out nobody; the newest of them, since what is missing is mostly new.
-    pub(super) fn runs(&self) -> Vec<Run> {
-        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let mut counts: BTreeMap<&Handle, usize> = BTreeMap::new();
+    /// How many numbers of each author are held or were.
+    pub(super) fn counts(&self) -> BTreeMap<Handle, u64> {
+        let held = self.read();
+        let mut counts = BTreeMap::new();
         for ((author, ..), runs) in &held.held {
-            *counts.entry(author).or_default() += runs.len();
+            let count: &mut u64 = counts.entry(author.clone()).or_default();
+            for (first, last) in runs {
+                *count = count.saturating_add((last - first).saturating_add(1));
+            }
         }
-        let share = RANGES / counts.len().max(1);
-        let mut runs = Vec::new();
-        for ((author, lane, epoch), of_chain) in &held.held {
-            let left_out = counts.get_mut(author).map_or(0, |count| {
-                let over = count.saturating_sub(share).min(of_chain.len());
-                *count -= over;
-                over
-            });
-            let run = |(first, last): &(u64, u64)| Run {
-                author: author.clone(),
-                lane: *lane,
-                epoch: *epoch,
-                first: *first,
-                last: *last,
-            };
-            runs.extend(of_chain.iter().skip(left_out).map(run));
-        }
-        runs
+        counts
     }
 
-    /// The parts of `theirs` that are neither held nor set aside.
-    pub(super) fn lacking(&self, theirs: &Run) -> Vec<Run> {
-        let held = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        let chain = (theirs.author.clone(), theirs.lane, theirs.epoch);
-        let mut runs = held.held.get(&chain).cloned().unwrap_or_default();
-        for aside in held.aside.get(&chain).into_iter().flatten() {
-            insert(&mut runs, *aside);
-        }
-        let mut lacking = Vec::new();
-        let mut next = theirs.first;
-        for (first, last) in &runs {
-            if *first > theirs.last {
-                break;
+    /// What is wrong with the chains.
+    pub(super) fn flaws(&self) -> Flaws {
+        let held = self.read();
+        let mut flaws = Flaws {
+            equivocations: held.twins_known,
+            ..Flaws::default()
+        };
+        let twin = |((author, lane, epoch), seq): &(Chain, u64)| Twin {
+            author: author.clone(),
+            lane: *lane,
+            epoch: *epoch,
+            seq: *seq,
+        };
+        flaws.twins = held.twins.iter().take(TOLD).map(twin).collect();
+        for ((author, lane, epoch), runs) in &held.held {
+            let mut next = 1;
+            for (first, last) in runs {
+                if *first > next {
+                    flaws.gaps += 1;
+                    if flaws.missing.len() < TOLD {
+                        flaws.missing.push(Missing {
+                            author: author.clone(),
+                            lane: *lane,
+                            epoch: *epoch,
+                            first: next,
+                            last: first - 1,
+                        });
+                    }
+                }
+                next = last.saturating_add(1);
             }
-            if *first > next {
-                lacking.push(Run {
-                    first: next,
-                    last: first - 1,
-                    ..theirs.clone()
-                });
-            }
-            let Some(after) = last.checked_add(1) else {
-                return lacking;
-            };
-            next = next.max(after);
         }
-        if next <= theirs.last {
-            lacking.push(Run {
-                first: next,
-                ..theirs.clone()
-            });
-        }
-        lacking
+        flaws
     }
+}
+
+fn contains(runs: &[(u64, u64)], seq: u64) -> bool {
+    let place = runs.partition_point(|run| run.1 < seq);
+    runs.get(place).is_some_and(|run| run.0 <= seq)
 }
 
 fn insert(runs: &mut Vec<(u64, u64)>, (first, last): (u64, u64)) {
@@ -158,59 +254,69 @@ fn insert(runs: &mut Vec<(u64, u64)>, (first, last): (u64, u64)) {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
+    use hanse_protocol::identity::RecordId;
+    use hanse_protocol::timestamp::Timestamp;
     use proptest::prelude::*;
 
     use super::*;
 
-    fn run(first: u64, last: u64) -> Run {
-        Run {
-            author: "acme-water".parse().unwrap(),
-            lane: 0,
-            epoch: 0,
-            first,
-            last,
+    fn acme() -> Handle {
+        "acme-water".parse().unwrap()
+    }
+
+    fn place(millis: u64) -> Place {
+        Place {
+            created: Timestamp::from_millis(millis),
+            id: RecordId([7; 32]),
         }
     }
 
     #[test]
     fn the_last_number_of_all_is_held_like_any_other() {
         let held = Shared::default();
-        held.insert(&"acme-water".parse().unwrap(), 0, 0, u64::MAX);
-        assert_eq!(held.lacking(&run(u64::MAX, u64::MAX)), []);
-        assert_eq!(held.lacking(&run(7, u64::MAX)), [run(7, u64::MAX - 1)]);
-        assert!(held.has_gap_before(&"acme-water".parse().unwrap(), 0, 0, u64::MAX));
+        assert!(held.has_gap_before(&acme(), 0, 0, u64::MAX));
+        assert!(!held.insert(&acme(), 0, 0, u64::MAX));
+        assert!(held.insert(&acme(), 0, 0, u64::MAX));
+        let flaws = held.flaws();
+        assert_eq!((flaws.gaps, flaws.missing[0].last), (1, u64::MAX - 1));
+        assert!(!held.insert(&acme(), 0, 0, u64::MAX - 1));
+        assert!(!held.has_gap_before(&acme(), 0, 0, u64::MAX));
     }
 
     #[test]
-    fn what_is_set_aside_is_not_told_as_held_and_asked_for_again_later() {
+    fn what_was_turned_away_is_asked_for_again_when_it_may_be_taken() {
         let held = Shared::default();
-        held.insert_run(&"acme-water".parse().unwrap(), 0, 0, (1, 5));
-        held.set_aside(&"acme-water".parse().unwrap(), 0, 0, 6);
-        held.set_aside(&"acme-water".parse().unwrap(), 0, 0, 7);
-        assert_eq!(held.runs(), [run(1, 5)]);
-        assert_eq!(held.lacking(&run(1, 9)), [run(8, 9)]);
+        held.set_aside(place(5), true);
+        held.set_aside(place(6), false);
+        held.set_aside(place(9), false);
+        let span = Span {
+            from: place(5),
+            to: place(9),
+        };
+        assert_eq!(held.aside(&span, 9), [place(5), place(6)]);
+        held.admitted(&place(6));
+        assert_eq!(held.aside(&span, 9), [place(5)]);
         held.ask_again();
-        assert_eq!(held.lacking(&run(1, 9)), [run(6, 9)]);
+        assert!(held.is_aside(&place(5)) && !held.is_aside(&place(9)));
+        held.judge_anew();
+        assert!(!held.is_aside(&place(5)));
     }
 
-    /// Each gap costs an author a record, so one could fill the whole answer, and before the others.
     #[test]
-    fn one_who_leaves_gaps_on_purpose_crowds_out_nobody() {
+    fn what_was_turned_away_is_bounded_and_the_newest_is_remembered() {
         let held = Shared::default();
-        let (aaron, acme): (Handle, Handle) = ("aa".parse().unwrap(), "acme-water".parse().unwrap());
-        for gap in 0..20_000 {
-            held.insert(&aaron, 0, 0, 2 * gap + 1);
-        }
-        held.insert_run(&acme, 0, 0, (1, 5));
-        let runs = held.runs();
-        assert!(runs.len() <= RANGES);
-        assert_eq!(runs.last(), Some(&run(1, 5)));
-        assert!(
-            runs.iter().any(|run| run.author == aaron && run.last == 39_999),
-            "its newest"
-        );
+        let most = u64::try_from(ASIDE_RECORDS).unwrap();
+        (0..most + 10).for_each(|number| held.set_aside(place(number), true));
+        assert!(!held.is_aside(&place(9)) && held.is_aside(&place(10)));
+    }
+
+    #[test]
+    fn a_number_given_twice_is_told_once() {
+        let held = Shared::default();
+        assert!(held.twin(&acme(), 0, 0, 4));
+        assert!(!held.twin(&acme(), 0, 0, 4));
+        assert!(held.is_twin(&acme(), 0, 0, 4) && !held.is_twin(&acme(), 1, 0, 4));
+        assert_eq!(held.flaws().equivocations, 1);
     }
 
     proptest! {
@@ -219,17 +325,18 @@ mod tests {
             let held = Shared::default();
             let mut set = BTreeSet::new();
             for (first, more) in inserted {
-                held.insert_run(&"acme-water".parse().unwrap(), 0, 0, (first, first + more));
+                held.insert_run(&acme(), 0, 0, (first, first + more));
                 set.extend(first..=first + more);
             }
-            let told: BTreeSet<u64> = held.runs().iter().flat_map(|run| run.first..=run.last).collect();
-            prop_assert_eq!(&told, &set);
-            let lacking: BTreeSet<u64> =
-                held.lacking(&run(1, 70)).iter().flat_map(|run| run.first..=run.last).collect();
-            let missing: BTreeSet<u64> = (1..=70).filter(|seq| !set.contains(seq)).collect();
-            prop_assert_eq!(lacking, missing);
-            for pair in held.runs().windows(2) {
-                prop_assert!(pair[0].last + 1 < pair[1].first);
+            let count = held.counts().get(&acme()).copied().unwrap_or_default();
+            prop_assert_eq!(usize::try_from(count).unwrap(), set.len());
+            let last = set.last().copied().unwrap_or_default();
+            let told = held.flaws().missing;
+            let told: Vec<u64> = told.iter().flat_map(|gap| gap.first..=gap.last).collect();
+            let missing: Vec<u64> = (1..last).filter(|seq| !set.contains(seq)).collect();
+            prop_assert_eq!(told, missing);
+            for seq in 2..70 {
+                prop_assert_eq!(held.has_gap_before(&acme(), 0, 0, seq), !set.contains(&(seq - 1)));
             }
         }
     }

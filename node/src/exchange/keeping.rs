@@ -159,6 +159,12 @@ impl Keeping {
             changed: false,
         }
     }
+
+    /// Whether a chain has left up to this number.
+    pub(super) fn has_left(&self, author: &Handle, lane: u16, epoch: u32, seq: u64) -> bool {
+        let last = self.retired.get(&(author.clone(), lane, epoch));
+        last.is_some_and(|last| seq <= *last)
+    }
 }
 
 impl Worker {

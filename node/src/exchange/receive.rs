@@ -7,6 +7,7 @@ use hanse_protocol::admission::{Admitted, Arrival, By, Reading, Signed, Unsealed
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::frame::Carried;
 use hanse_protocol::identity::{NodeId, RecordId};
+use hanse_protocol::reconcile::Place;
 use hanse_protocol::record::{Header, Kind};
 use hanse_protocol::refusal::{Fault, Permanence, Refusal};
 
@@ -156,14 +157,9 @@ impl Worker {
                     let judged = Judged::Refused { courier };
                     self.recent
                         .remember(&carried.header, judged, Claims::of(id, &claims));
-                    if refusal == Refusal::Ended {
-                        // In a lane that lives its place is another's, who has a key that is not closed.
-                        self.held
-                            .set_aside(&claims.author, claims.lane, claims.epoch, claims.seq);
-                    } else if !courier {
+                    if !courier {
                         // Verified and refused for good: no use healing it again and again.
-                        self.held
-                            .insert(&claims.author, claims.lane, claims.epoch, claims.seq);
+                        self.held.set_aside(place(&claims, id), true);
                     }
                 }
                 fate
@@ -178,8 +174,7 @@ impl Worker {
         let until = clock::now().after(ASIDE);
         let claims = Claims::of(id, header);
         self.recent.remember(bytes, Judged::Deferred { until }, claims);
-        self.held
-            .set_aside(&header.author, header.lane, header.epoch, header.seq);
+        self.held.set_aside(place(header, id), false);
     }
 
     /// The same bytes again: perhaps with the body that was missing, perhaps with another.
@@ -255,7 +250,7 @@ impl Worker {
             Some(Err(wrong)) => (None, Some(wrong.refusal)),
             None => (None, None),
         };
-        self.note_chain(&header, courier);
+        self.note_chain(&header, id, (courier, origin));
         self.follow_own(&header, id, key);
         self.metrics.admitted(origin);
         let refused = wrong.map(|refusal| self.refuse(&refusal, Some((&id, &header)), courier));
@@ -333,7 +328,7 @@ impl Worker {
         }
     }
 
-    fn note_chain(&mut self, header: &Header, courier: NodeId) {
+    fn note_chain(&mut self, header: &Header, id: RecordId, (courier, origin): (NodeId, Origin)) {
         let Header {
             author,
             lane,
@@ -341,10 +336,46 @@ impl Worker {
             seq,
             ..
         } = header;
-        if self.held.has_gap_before(author, *lane, *epoch, *seq) {
+        self.held.admitted(&place(header, id));
+        // What healing brings comes in any order, and healing goes on until nothing is missing.
+        if origin == Origin::Gossip && self.held.has_gap_before(author, *lane, *epoch, *seq) {
             self.nudge(Nudge::Gap(courier));
         }
-        self.held.insert(author, *lane, *epoch, *seq);
+        if self.held.insert(author, *lane, *epoch, *seq)
+            && self.is_given_twice(header, &id)
+            && self.held.twin(author, *lane, *epoch, *seq)
+        {
+            self.metrics.equivocated();
+            tracing::warn!(%author, lane, epoch, seq, record = %id, "a number was given to two records");
+            let subject = format!("lane {lane} epoch {epoch} number {seq}: {id} is not the only one");
+            self.audit(author.as_str(), "equivocation", subject, None);
+        }
+    }
+
+    /// Whether another record bears the number of this one, which was held before.
+    fn is_given_twice(&self, header: &Header, id: &RecordId) -> bool {
+        let Header {
+            author,
+            lane,
+            epoch,
+            seq,
+            ..
+        } = header;
+        let Some(charters) = &self.charters else {
+            return false;
+        };
+        let links = self
+            .reader
+            .chain(charters.community(), author, *lane, *epoch, *seq, 2);
+        let mut links = links
+            .unwrap_or_default()
+            .into_iter()
+            .filter(|link| link.seq == *seq);
+        match links.next() {
+            Some(link) => link.id != *id || links.next().is_some(),
+            // It came just now, unless it has left long ago.
+            None => !self.keeping.has_left(author, *lane, *epoch, *seq),
+        }
     }
 
     /// Opens a whole record as far as it is ours to read.
@@ -487,6 +518,14 @@ impl Worker {
         };
         tracing::info!(actor, reason, subject, "turned away");
         self.audit(actor, action, subject, None);
+    }
+}
+
+/// Where a record stands for healing.
+fn place(header: &Header, id: RecordId) -> Place {
+    Place {
+        created: header.created,
+        id,
     }
 }
 

@@ -12,7 +12,6 @@ use std::path::Path;
 
 use hanse_protocol::admission::Signed;
 use hanse_protocol::charter::CharterChain;
-use hanse_protocol::heal::{RANGES, Run};
 use hanse_protocol::identity::{KeyId, NodeId, RecordId};
 use hanse_protocol::record::Header;
 use hanse_protocol::refusal::{Fault, Refusal};
@@ -30,6 +29,9 @@ const EPOCH: &str = "own epoch";
 
 /// The note that says where the store was at home when it was last opened.
 const HOME: &str = "home";
+
+/// Most runs of our own records that are looked through for the newest of this node's.
+const RUNS: usize = 65_536;
 
 /// How often a peer may tell of own records and not give them, or break off, before it is waited for no
 /// longer: one that lies must not silence a node for ever.
@@ -174,21 +176,14 @@ impl Worker {
         Ok(())
     }
 
-    /// A conversation with a peer ended: `told` is what it said it holds, all of which was asked for, or
-    /// nothing if it was broken off.
-    pub(super) fn compared(&mut self, peer: NodeId, told: Option<&[Run]>, connected: &[NodeId]) {
-        let (Some(_), Some(lane)) = (self.restored, self.own_lane()) else {
+    /// A conversation with a peer ended: whether it was found to hold nothing that this node lacks, its own
+    /// records among all.
+    pub(super) fn compared(&mut self, peer: NodeId, whole: bool, connected: &[NodeId]) {
+        if self.restored.is_none() || self.own_lane().is_none() {
             return;
-        };
-        let handle = &self.member.profile.handle;
-        let whole = told.is_some_and(|told| {
-            let mut own = told
-                .iter()
-                .filter(|run| run.author == *handle && run.lane == lane);
-            own.all(|run| self.held.lacking(run).is_empty())
-        });
+        }
         if !whole {
-            tracing::warn!(%peer, "a peer holds records of our own that it did not give, or broke off");
+            tracing::warn!(%peer, "a peer holds records that it did not give, or broke off");
         }
         if self.asked.note(peer, whole, connected) {
             self.open_epoch("with its peers");
@@ -256,7 +251,7 @@ impl Worker {
             return Ok(Some(newest));
         }
         let mut runs = Vec::new();
-        for held in self.reader.holdings(community, handle, RANGES)? {
+        for held in self.reader.holdings(community, handle, RUNS)? {
             if held.lane == lane {
                 runs.extend(held.runs.into_iter().map(|run| (held.epoch, run)));
             }

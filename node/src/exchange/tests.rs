@@ -4,7 +4,6 @@ use std::sync::Mutex;
 
 use hanse_protocol::charter::member::{MemberKind, Profile};
 use hanse_protocol::frame::Carried;
-use hanse_protocol::heal::Run;
 use hanse_protocol::identity::keys::SigningKey;
 use hanse_protocol::record::{BodyHash, Header};
 use hanse_protocol::tlp::Tlp;
@@ -261,12 +260,8 @@ async fn a_frame_is_accepted_once_and_a_forgery_in_it_rejected() {
         Verdict::Reject,
         "the spoiled copy comes first"
     );
-    let told = city.exchange.held();
-    assert_eq!(
-        water.exchange.lacking(&told[0]).len(),
-        1,
-        "and keeps nobody from asking for the true one"
-    );
+    let aside = water.exchange.aside(&Span::ALL, 1);
+    assert_eq!(aside, [], "and keeps nobody from asking for the true one");
     assert_eq!(water.frame(vec![carried.clone()]).await, Verdict::Accept);
     assert_eq!(water.frame(vec![carried.clone()]).await, Verdict::Ignore);
     let own = water.publish(1, None, None).await;
@@ -330,26 +325,18 @@ async fn a_chain_goes_on_after_a_restart() {
     city.publish(1, None, None).await;
     let city = city.restart();
     let second = city.publish(1, None, None).await;
-    let runs = city.exchange.held();
     let author = city.member.profile.handle.clone();
-    assert_eq!(
-        runs,
-        [Run {
-            author,
-            lane: 0,
-            epoch: 0,
-            first: 1,
-            last: 2
-        }]
-    );
+    assert_eq!(city.exchange.counts()[&author], 2);
+    assert_eq!(city.exchange.flaws(), Flaws::default());
     assert_eq!(
         water.frame(vec![city.carried(&second.records[0].id)]).await,
         Verdict::Accept
     );
+    let flaws = water.exchange.flaws();
+    let missing = &flaws.missing[0];
     assert_eq!(
-        water.exchange.lacking(&runs[0]).len(),
-        1,
-        "the first is missing and would be asked for"
+        (flaws.gaps, &missing.author, missing.first, missing.last),
+        (1, &author, 1, 1)
     );
 }
 

@@ -6,7 +6,6 @@ use std::time::{Duration, Instant};
 
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::charter::proposal::Proposal;
-use hanse_protocol::heal::RANGES;
 use hanse_protocol::identity::RecordId;
 use hanse_protocol::timestamp::Timestamp;
 use tokio::sync::{mpsc, watch};
@@ -14,7 +13,7 @@ use tokio::sync::{mpsc, watch};
 use super::batch::Batch;
 use super::budget::Ledger;
 use super::complaints::Complaints;
-use super::held::{ASIDE, Shared};
+use super::held::{ASIDE, RUNS, Shared};
 use super::keeping::{Keeping, Retention};
 use super::membership::signed::Signed;
 use super::recent::Recent;
@@ -249,12 +248,19 @@ impl Worker {
         for member in &charters.charter().members {
             let kept = unless_damaged(self.reader.note(&super::shedding::note(&member.handle)))?;
             self.opaque.kept_before(&member.handle, kept.as_deref());
-            let holdings = self
-                .reader
-                .holdings(charters.community(), &member.handle, RANGES)?;
-            for Holding { lane, epoch, runs } in holdings {
+            let holdings = self.reader.holdings(charters.community(), &member.handle, RUNS)?;
+            for Holding {
+                lane,
+                epoch,
+                runs,
+                twins,
+            } in holdings
+            {
                 for run in runs {
                     self.held.insert_run(&member.handle, lane, epoch, run);
+                }
+                for seq in twins {
+                    self.held.twin(&member.handle, lane, epoch, seq);
                 }
             }
         }
@@ -461,9 +467,9 @@ impl Worker {
             Command::Retract(actor, id, reply) => self.retract(&actor, &id, reply),
             Command::Compared {
                 peer,
-                told,
+                whole,
                 connected,
-            } => self.compared(peer, told.as_deref(), &connected),
+            } => self.compared(peer, whole, &connected),
             Command::Witness(deeds, note, reply) => {
                 for deed in deeds {
                     self.audit(&deed.actor.0, deed.action, deed.subject, None);
@@ -553,7 +559,7 @@ impl Worker {
     /// be forgotten by it. Records that follow in this very batch already stand under them.
     pub(super) fn stand_under(&mut self, charters: CharterChain) {
         // A new charter may know what was unknown, and allow more.
-        self.held.ask_again();
+        self.held.judge_anew();
         self.recent.judge_again();
         self.metrics.forked(charters.fork_open());
         self.charters = Some(Arc::new(charters));

@@ -1,28 +1,33 @@
-//! The asking half: settle the charter, compare holdings, fetch what is missing, pull bodies.
+//! One conversation with one peer: settle the charter, compare, fetch what is missing, compare again
+//! until nothing is.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
+use hanse_protocol::charter::CharterChain;
 use hanse_protocol::charter::call::{self, CharterAnswer, CharterQuestion};
-use hanse_protocol::frame::Carried;
-use hanse_protocol::heal::{Answer, MESSAGE, Question, Run};
-use hanse_protocol::identity::{NodeId, RecordId};
-use rand::seq::SliceRandom;
+use hanse_protocol::heal::{Answer, MESSAGE, Question};
+use hanse_protocol::identity::NodeId;
+use hanse_protocol::reconcile::{PassError, Place};
+use tokio::time::Instant;
 
 use super::Healer;
+use super::needs::{Needs, Work};
 use super::talk::{self, Patience, TalkError};
-use crate::exchange::{BodyFate, CharterFate, ExchangeError};
+use crate::exchange::{CharterFate, ExchangeError};
 use crate::mesh::{MeshError, MeshStream};
-use crate::store::entry::Origin;
+use crate::store::StoreError;
 
-/// Records and bytes handed to the exchange at once while healing.
-const BATCH_RECORDS: usize = 128;
-const BATCH_BYTES: usize = 1 << 20;
+/// How often one conversation compares, fetching in between.
+const ROUNDS: usize = 16;
 
-/// Most runs fetched in one conversation; the rest follows in the next.
-const RUNS: usize = 4_096;
-
-/// Most records of one conversation that may be refused or known already.
+/// Records of one conversation that may be refused, known already or never come, beside as many as are
+/// of use.
 const IDLE: usize = 4_096;
+
+/// How often it is looked again, a second each, whether others left something to fetch.
+const WAITS: usize = 12;
 
 /// Why healing with a peer stopped early.
 #[derive(Debug, thiserror::Error)]
@@ -33,10 +38,20 @@ pub(super) enum AskError {
     Talk(#[from] TalkError),
     #[error("the exchange: {0}")]
     Exchange(#[from] ExchangeError),
+    #[error("the store: {0}")]
+    Store(#[from] StoreError),
+    #[error("a reading thread ended early")]
+    Thread(#[from] tokio::task::JoinError),
     #[error("the peer closed the stream: it is busy, or gone")]
     Closed,
     #[error("the peer broke the protocol")]
     Protocol,
+    #[error("the peer does not answer as it should: {0}")]
+    Pass(#[from] PassError),
+    #[error("the peer sends what is of no use, or not what it says it has")]
+    Useless,
+    #[error("the peer was too slow: another was asked")]
+    Slow,
     #[error("the peer stands under another charter")]
     OtherCharter,
     #[error("the peer does not list us yet; it closes and is dialled again")]
@@ -48,7 +63,11 @@ impl AskError {
     pub(super) fn is_waste(&self) -> bool {
         let garbage = matches!(
             self,
-            Self::Protocol | Self::Talk(TalkError::TooLarge(_) | TalkError::Malformed)
+            Self::Protocol
+                | Self::Pass(_)
+                | Self::Useless
+                | Self::Slow
+                | Self::Talk(TalkError::TooLarge(_) | TalkError::Malformed)
         );
         garbage || self.is_silence()
     }
@@ -62,85 +81,65 @@ impl AskError {
     }
 }
 
+/// A healing stream.
+pub(super) struct Line {
+    stream: MeshStream,
+    patience: Patience,
+}
+
+impl Line {
+    pub(super) async fn open(healer: &Healer, peer: NodeId) -> Result<Self, AskError> {
+        Ok(Self {
+            stream: healer.mesh.open_stream(peer).await?,
+            patience: Patience::default(),
+        })
+    }
+
+    pub(super) async fn ask(&mut self, question: &Question) -> Result<(), AskError> {
+        talk::send(&mut self.stream, question, &mut self.patience).await?;
+        Ok(talk::flush(&mut self.stream, &mut self.patience).await?)
+    }
+
+    pub(super) async fn hear(&mut self) -> Result<Answer, AskError> {
+        match talk::receive(&mut self.stream, MESSAGE, &mut self.patience).await? {
+            Some(Answer::OtherCharter(_)) => Err(AskError::OtherCharter),
+            Some(answer) => Ok(answer),
+            None => Err(AskError::Closed),
+        }
+    }
+}
+
+/// A conversation under way.
+pub(super) struct Conversation<'a> {
+    pub(super) healer: &'a Healer,
+    pub(super) peer: NodeId,
+    pub(super) line: Line,
+    pub(super) charters: Arc<CharterChain>,
+    /// Records that were new.
+    pub(super) admitted: usize,
+    /// Records that were of no use.
+    pub(super) idle: usize,
+}
+
 impl Healer {
-    /// One conversation with one peer. `grace` is given to gossip before what is missing is fetched. Answers
-    /// what the peer says it holds.
-    pub(super) async fn ask(&self, peer: NodeId, grace: Duration) -> Result<Vec<Run>, AskError> {
+    /// One conversation with one peer; whether it holds nothing now that this node lacks. `grace` is
+    /// given to gossip before what is missing is fetched.
+    pub(super) async fn ask(&self, peer: NodeId, grace: Duration) -> Result<bool, AskError> {
         self.settle_charter(peer).await?;
         let standing = self.exchange.standing();
-        let Some(charters) = &standing.charters else {
-            return Ok(Vec::new());
+        let Some(charters) = standing.charters.clone() else {
+            return Ok(false);
         };
-        let mut stream = self.mesh.open_stream(peer).await?;
-        let mut patience = Patience::default();
-        let question = Question::Holdings(charters.newest().reference());
-        talk::send(&mut stream, &question, &mut patience).await?;
-        talk::flush(&mut stream, &mut patience).await?;
-        let theirs = match talk::receive(&mut stream, MESSAGE, &mut patience).await? {
-            Some(Answer::Holdings(runs)) => runs,
-            Some(Answer::OtherCharter(_)) => return Err(AskError::OtherCharter),
-            None => return Err(AskError::Closed),
-            _ => return Err(AskError::Protocol),
+        let mut conversation = Conversation {
+            healer: self,
+            peer,
+            line: Line::open(self, peer).await?,
+            charters,
+            admitted: 0,
+            idle: 0,
         };
-        if !grace.is_zero() && theirs.iter().any(|run| !self.exchange.lacking(run).is_empty()) {
-            tokio::time::sleep(grace).await;
-        }
-        // What a peer tells of authors that no charter lists is nothing to ask for.
-        let listed = theirs
-            .iter()
-            .filter(|run| charters.charter().member(&run.author).is_some());
-        let lacking = listed.flat_map(|run| self.exchange.lacking(run)).take(RUNS);
-        let mut idle = 0;
-        for run in lacking.collect::<Vec<_>>() {
-            self.fetch(peer, (&mut stream, &mut patience), run, &mut idle)
-                .await?;
-        }
-        Ok(theirs)
-    }
-
-    /// Fetches one run and hands it to the exchange in batches, waiting for each commit.
-    /// `idle` counts what was sent and is of no use: a peer that sends much of it is left alone.
-    async fn fetch(
-        &self,
-        peer: NodeId,
-        (stream, patience): (&mut MeshStream, &mut Patience),
-        run: Run,
-        idle: &mut usize,
-    ) -> Result<(), AskError> {
-        talk::send(stream, &Question::Records(run), patience).await?;
-        talk::flush(stream, patience).await?;
-        let mut batch: Vec<Carried> = Vec::new();
-        let mut bytes = 0;
-        loop {
-            match talk::receive(stream, MESSAGE, patience).await? {
-                Some(Answer::Record(carried)) => {
-                    bytes += carried.header.len() + carried.body.as_ref().map_or(0, Vec::len);
-                    batch.push(carried);
-                    if batch.len() >= BATCH_RECORDS || bytes >= BATCH_BYTES {
-                        self.hand_over(peer, std::mem::take(&mut batch), idle).await?;
-                        bytes = 0;
-                    }
-                }
-                Some(Answer::End) => break,
-                None => return Err(AskError::Closed),
-                _ => return Err(AskError::Protocol),
-            }
-        }
-        if !batch.is_empty() {
-            self.hand_over(peer, batch, idle).await?;
-        }
-        Ok(())
-    }
-
-    async fn hand_over(&self, peer: NodeId, batch: Vec<Carried>, idle: &mut usize) -> Result<(), AskError> {
-        let sent = batch.len();
-        let healed = self.exchange.heal(peer, batch, Origin::Heal).await?;
-        *idle += sent.saturating_sub(healed.admitted);
-        if *idle > IDLE {
-            Err(AskError::Protocol)
-        } else {
-            Ok(())
-        }
+        conversation.check_daily().await?;
+        conversation.run(grace).await
     }
 
     /// Makes both sides stand under the newer of their charters.
@@ -152,7 +151,7 @@ impl Healer {
         let head = CharterQuestion::Head(charters.head());
         let answer = self.call(peer, &head).await?;
         let away = answer == CharterAnswer::Unlisted;
-        self.healed_at.note_turned_away(peer, away);
+        self.progress.note_turned_away(peer, away);
         match answer {
             CharterAnswer::Same => Ok(()),
             CharterAnswer::Newer(newer) => match self.exchange.charters(newer).await? {
@@ -167,7 +166,7 @@ impl Healer {
                 let offer = CharterQuestion::Offer(charters.encode());
                 self.call(peer, &offer).await?;
                 // It did not close: it has let this node in.
-                self.healed_at.note_turned_away(peer, false);
+                self.progress.note_turned_away(peer, false);
                 Err(AskError::Redial)
             }
             CharterAnswer::Adopted | CharterAnswer::NotAdopted => Err(AskError::Protocol),
@@ -178,43 +177,63 @@ impl Healer {
         let answer = self.mesh.call_charter(peer, call::encode(question)).await?;
         call::decode(&answer).map_err(|_| AskError::Protocol)
     }
+}
 
-    /// Pulls a body: from who announced it, then from others, until one gives the true one.
-    pub(super) async fn pull_body(&self, id: RecordId, courier: Option<NodeId>) -> &'static str {
-        let mut peers: Vec<NodeId> = self.links.now().into_iter().collect();
-        peers.shuffle(&mut rand::rng());
-        peers.retain(|peer| Some(*peer) != courier);
-        let mut peers: Vec<NodeId> = courier.into_iter().chain(peers).collect();
-        // Who lately wasted our time is asked last.
-        peers.sort_by_key(|peer| self.shunned.is(peer));
-        for peer in peers {
-            match self.pull_from(peer, id).await {
-                Ok(Some(BodyFate::Kept | BodyFate::NotAwaited)) => return "kept",
-                Ok(Some(BodyFate::Wrong)) => {
-                    tracing::warn!(record = %id, peer = %peer, "a peer sent a body that is not the record's");
-                }
-                Ok(None) => {}
-                Err(error) => {
-                    if error.is_waste() {
-                        self.shunned.add(peer);
-                    }
-                    tracing::debug!(record = %id, peer = %peer, %error, "body not pulled");
-                }
+impl Conversation<'_> {
+    async fn run(&mut self, grace: Duration) -> Result<bool, AskError> {
+        let mut least = usize::MAX;
+        for round in 0..ROUNDS {
+            let admitted = self.admitted;
+            let missing = self.compare().await?;
+            if missing == 0 {
+                return Ok(self.fruitless().is_empty());
             }
+            self.healer.progress.lacks();
+            if round == 0 && !grace.is_zero() {
+                tokio::time::sleep(grace).await;
+            }
+            self.fetch_all().await?;
+            // What is still missing is what this peer cannot serve or this node cannot take.
+            if self.admitted == admitted && missing >= least {
+                break;
+            }
+            least = least.min(missing);
         }
-        "not-found"
+        Ok(false)
     }
 
-    async fn pull_from(&self, peer: NodeId, id: RecordId) -> Result<Option<BodyFate>, AskError> {
-        let mut stream = self.mesh.open_stream(peer).await?;
-        let mut patience = Patience::default();
-        talk::send(&mut stream, &Question::Body(id), &mut patience).await?;
-        talk::flush(&mut stream, &mut patience).await?;
-        match talk::receive(&mut stream, MESSAGE, &mut patience).await? {
-            Some(Answer::Body(body)) => Ok(Some(self.exchange.body(id, body, Origin::Heal).await?)),
-            Some(Answer::NotHeld | Answer::Gone) => Ok(None),
-            None => Err(AskError::Closed),
-            _ => Err(AskError::Protocol),
+    /// Fetches from this peer until nothing is left that it may have.
+    async fn fetch_all(&mut self) -> Result<(), AskError> {
+        let needs: Needs = self.healer.progress.needs().clone();
+        let mut waits = 0;
+        loop {
+            match needs.work(self.peer, Instant::now()) {
+                Work::Fetch(lease) => {
+                    waits = 0;
+                    self.fetch(&lease).await?;
+                }
+                Work::Wait if waits < WAITS => {
+                    waits += 1;
+                    needs.changed().await;
+                }
+                Work::Wait | Work::Nothing => return Ok(()),
+            }
         }
+    }
+
+    /// Counts what came and was of use or not. A peer that sends much that is not is left alone.
+    pub(super) fn count(&mut self, useful: usize, idle: usize) -> Result<(), AskError> {
+        self.admitted += useful;
+        self.idle += idle;
+        if self.idle > IDLE + self.admitted {
+            Err(AskError::Useless)
+        } else {
+            Ok(())
+        }
+    }
+
+    /// What this peer was asked for in vain.
+    pub(super) fn fruitless(&self) -> Arc<BTreeSet<Place>> {
+        self.healer.fruitless.of(&self.peer)
     }
 }

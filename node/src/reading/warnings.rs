@@ -38,7 +38,7 @@ impl Reading {
                 "this organisation's membership has ended: nothing of it is taken any more".to_owned(),
             );
         }
-        let at = self.healed.turned_away()?;
+        let at = self.healing.turned_away()?;
         Some(format!(
             "another node said at {at} that it does not know this one: either a charter that this node has not \
              seen ended its membership, or the other has yet to hear of it. What is published here may reach \

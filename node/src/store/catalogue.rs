@@ -6,6 +6,7 @@
 //! | frames | first position 8 | segment 4 · offset 4 · length 4 · entries 4 |
 //! | records | record id 32 | header position 8 · body position 8 (0: none) · created 8 · state 1 |
 //! | timeline | community tag 8 · created 8 · record id 32 | header position 8 |
+//! | sums | community tag 8 · created 8 · first bytes of an id 8: where a block begins | sum 32 · count 8, smallest byte first |
 //! | chain | author tag 16 · lane 2 · epoch 4 · seq 8 · record id 32 | header position 8 |
 //! | objects | object tag 16 · author tag 16 · version 8 · position 8 · index 2 | |
 //! | observables | observable tag 16 · position 8 · index 2 | |
@@ -46,6 +47,7 @@ pub enum Keyspace {
     Frames,
     Records,
     Timeline,
+    Sums,
     Chain,
     Objects,
     Observables,
@@ -61,10 +63,11 @@ pub enum Keyspace {
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Frames,
         Self::Records,
         Self::Timeline,
+        Self::Sums,
         Self::Chain,
         Self::Objects,
         Self::Observables,
@@ -84,6 +87,7 @@ impl Keyspace {
             Self::Frames => "frames",
             Self::Records => "records",
             Self::Timeline => "timeline",
+            Self::Sums => "sums",
             Self::Chain => "chain",
             Self::Objects => "objects",
             Self::Observables => "observables",
@@ -118,7 +122,7 @@ pub mod meta {
 }
 
 /// Layout of the index; one of another number is rebuilt.
-pub(crate) const FORMAT: u16 = 3;
+pub(crate) const FORMAT: u16 = 4;
 
 /// A keyed hash that stands for an author in one community.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

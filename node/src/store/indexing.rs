@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use hanse_protocol::identity::{CommunityId, RecordId};
 use hanse_protocol::limits;
+use hanse_protocol::reconcile::Place;
 use hanse_protocol::timestamp::Timestamp;
 
 use super::catalogue::{self, AuthorTag, Fields, FrameRow, Keyspace, RecordRow, SegmentRow, Tags, key, meta};
@@ -13,6 +14,7 @@ use super::facts::RecordFacts;
 use super::index::{Batch, Index, IndexError, Reflects};
 use super::log::Span;
 use super::lookup;
+use super::sums::{Moved, Sums};
 use super::withdrawals::Withdrawals;
 
 /// Head of the audit log: how many lines, and the hash of the last.
@@ -108,7 +110,10 @@ struct Arrival {
 pub(crate) struct Updates<'a> {
     tags: &'a Tags,
     index: &'a dyn Index,
+    sums: &'a Sums,
     batch: Batch,
+    /// Places that came or left.
+    moved: Moved,
     /// Rows changed by this batch, since the index does not show them yet.
     rows: HashMap<RecordId, Option<RecordRow>>,
     segments: HashMap<u32, SegmentRow>,
@@ -121,11 +126,13 @@ pub(crate) struct Updates<'a> {
 
 impl<'a> Updates<'a> {
     /// Starts gathering where the index stands.
-    pub(crate) fn new(tags: &'a Tags, index: &'a dyn Index) -> Result<Self, IndexError> {
+    pub(crate) fn new(tags: &'a Tags, index: &'a dyn Index, sums: &'a Sums) -> Result<Self, IndexError> {
         Ok(Self {
             tags,
             index,
+            sums,
             batch: Batch::default(),
+            moved: Moved::default(),
             rows: HashMap::new(),
             segments: HashMap::new(),
             withdrawals: Withdrawals::default(),
@@ -223,6 +230,11 @@ impl<'a> Updates<'a> {
         let author = self.tags.author(&record.community, &facts.author);
         let chain = catalogue::chain_seq(author, facts.lane, facts.epoch, facts.seq);
         self.put_row(&record.id, row);
+        let place = Place {
+            created: facts.created,
+            id: record.id,
+        };
+        self.moved.note(&record.community, place, true);
         self.batch.put(
             Keyspace::Timeline,
             catalogue::timeline(community, facts.created, &record.id),
@@ -379,6 +391,11 @@ impl<'a> Updates<'a> {
         }
         let chain = catalogue::chain_seq(author, facts.lane, facts.epoch, facts.seq);
         self.batch.remove(Keyspace::Chain, key(&[&chain, id.as_bytes()]));
+        let place = Place {
+            created: row.created,
+            id: *id,
+        };
+        self.moved.note(community, place, false);
         self.batch
             .remove(Keyspace::Timeline, catalogue::timeline(tag, row.created, id));
         self.batch.remove(Keyspace::Records, *id.as_bytes());
@@ -495,7 +512,10 @@ impl<'a> Updates<'a> {
         let mut batch = std::mem::take(&mut self.batch);
         batch.put(Keyspace::Meta, meta::TALLY, self.tally.encode());
         batch.put(Keyspace::Meta, meta::AUDIT, self.audit.encode());
+        let moved = std::mem::take(&mut self.moved);
+        let changing = self.sums.change(self.tags, self.index, moved, &mut batch)?;
         self.index.apply(batch, reflects)?;
+        changing.done();
         self.rows.clear();
         self.segments.clear();
         self.withdrawals.clear();

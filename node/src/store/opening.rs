@@ -12,6 +12,7 @@ use super::index::{Batch, Engine, Index, IndexError, Reflects};
 use super::indexing::{AuditHead, Updates};
 use super::log::{Found, Log, Span, Unscanned, Walked};
 use super::replay::{Replay, teach_charters};
+use super::sums::Sums;
 use super::{Progress, StoreError, recasting};
 
 /// Rotten stretches that an index remembers as known. With so many, further ones no longer make
@@ -111,13 +112,16 @@ enum Existing {
 
 impl Opener<'_> {
     /// Opens, replays, and makes the index anew where it must, or where `anew` asks for it.
-    pub(super) fn open(mut self, anew: bool) -> Result<(Log, Arc<dyn Index>, Opening), StoreError> {
+    pub(super) fn open(mut self, anew: bool) -> Result<(Log, Arc<dyn Index>, Sums, Opening), StoreError> {
         let mut floor = Floor::default();
+        // Those of an index that is given up go with it.
+        let mut sums = Sums::default();
         let (index, reason) = match self.existing(anew, &mut floor)? {
-            Existing::Ours(index) => match self.settle(&*index, &mut floor)? {
-                Ok((walked, opening)) => return self.finish(walked, index, floor, opening),
+            Existing::Ours(index) => match self.settle(&*index, &sums, &mut floor)? {
+                Ok((walked, opening)) => return self.finish(walked, index, sums, floor, opening),
                 Err(reason) => {
                     drop(index);
+                    sums = Sums::default();
                     self.engine.set_aside(&self.indexes)?;
                     (self.engine.open(&self.indexes)?, reason)
                 }
@@ -127,11 +131,11 @@ impl Opener<'_> {
         };
         floor.lost |= matches!(reason, Rebuilt::Corrupt | Rebuilt::Ahead);
         self.claim(&*index)?;
-        let (walked, mut opening) = self.catch_up(&*index, floor)?;
+        let (walked, mut opening) = self.catch_up(&*index, &sums, floor)?;
         // A new store has nothing to make anew, and an index in memory is always empty at first.
         let ordinary = opening.replayed == 0 || self.engine.folder(&self.indexes).is_none();
         opening.rebuilt = (!ordinary || reason != Rebuilt::Absent).then_some(reason);
-        self.finish(walked, index, floor, opening)
+        self.finish(walked, index, sums, floor, opening)
     }
 
     fn existing(&self, anew: bool, floor: &mut Floor) -> Result<Existing, StoreError> {
@@ -176,6 +180,7 @@ impl Opener<'_> {
     fn settle(
         &mut self,
         index: &dyn Index,
+        sums: &Sums,
         floor: &mut Floor,
     ) -> Result<Result<(Walked, Opening), Rebuilt>, StoreError> {
         *floor = Floor::of(index);
@@ -186,7 +191,7 @@ impl Opener<'_> {
             Err(e) => return Err(e),
         }
         let before = index.reflects();
-        match self.catch_up(index, *floor) {
+        match self.catch_up(index, sums, *floor) {
             Ok((walked, opening)) => {
                 let ahead = before?.is_some_and(|r| (r.segment, r.offset) > walked.end);
                 if ahead {
@@ -225,7 +230,12 @@ impl Opener<'_> {
     }
 
     /// Walks the log from where the index has come to, entering what it finds.
-    fn catch_up(&mut self, index: &dyn Index, floor: Floor) -> Result<(Walked, Opening), StoreError> {
+    fn catch_up(
+        &mut self,
+        index: &dyn Index,
+        sums: &Sums,
+        floor: Floor,
+    ) -> Result<(Walked, Opening), StoreError> {
         let (first, last) = self.log.bounds();
         let reflects = index.reflects()?.unwrap_or_default();
         let from = (reflects.segment, reflects.offset);
@@ -235,7 +245,7 @@ impl Opener<'_> {
         }
         let start = reflects.segment.clamp(first, last);
         let mut replay = Replay {
-            updates: Updates::new(self.tags, index)?,
+            updates: Updates::new(self.tags, index, sums)?,
             files: self.log.files(),
             index,
             derive: self.derive,
@@ -292,13 +302,14 @@ impl Opener<'_> {
         self,
         walked: Walked,
         index: Arc<dyn Index>,
+        sums: Sums,
         floor: Floor,
         mut opening: Opening,
-    ) -> Result<(Log, Arc<dyn Index>, Opening), StoreError> {
+    ) -> Result<(Log, Arc<dyn Index>, Sums, Opening), StoreError> {
         let (mut log, found) = self.log.into_log(walked)?;
         log.raise(floor.next);
         opening.torn = found.torn;
-        Ok((log, index, opening))
+        Ok((log, index, sums, opening))
     }
 }
 

@@ -12,6 +12,7 @@ use super::entry::{AuditEntry, BodyState, CharterEntry, Entry, Origin, Position}
 use super::index::{Direction, Index, IndexError};
 use super::indexing::{AuditHead, Tally};
 use super::log::{Frame, LogError};
+use super::sums::{CommunityHeld, Timeline, held, places};
 use super::{Shared, StoreError, lookup, replay, withdrawals};
 
 mod search;
@@ -258,6 +259,19 @@ impl Reader {
     /// How many audit lines there are, and the hash of the last.
     pub fn audit_head(&self) -> Result<AuditHead, StoreError> {
         Ok(AuditHead::load(self.index())?)
+    }
+
+    /// What members of a community compare: every header that is here, whether or not its body is held.
+    /// The sums are those of this moment; places are read as they stand when they are asked for. So a
+    /// record that comes in between may show as a difference that is none, or not yet; whoever asks
+    /// again later asks anew.
+    pub fn held(&self, community: &CommunityId) -> Result<CommunityHeld, StoreError> {
+        held(&self.shared, community)
+    }
+
+    /// The places of those headers alone, to be summed under another key.
+    pub fn places(&self, community: &CommunityId) -> Timeline {
+        places(&self.shared, community)
     }
 
     /// How much is held.

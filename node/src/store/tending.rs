@@ -157,7 +157,7 @@ impl Store {
         let (ids, after) = self.due(&stage, rules)?;
         let whole = matches!(stage, Stage::Headers(_));
         let shared = std::sync::Arc::clone(&self.shared);
-        let mut updates = Updates::new(&shared.tags, &*shared.index)?;
+        let mut updates = Updates::new(&shared.tags, &*shared.index, &shared.sums)?;
         for (id, key) in ids {
             let gone = self.take_out(&mut updates, &id, whole, rules, derive, tended)?;
             if let (false, Stage::Expired(_)) = (gone, &stage) {

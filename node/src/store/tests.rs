@@ -20,6 +20,7 @@ mod faults;
 mod kills;
 mod recovery;
 mod retention;
+mod sums;
 mod withdrawn;
 
 const COMMUNITY: CommunityId = CommunityId([9; 32]);

@@ -9,7 +9,7 @@ use crate::identity::CommunityId;
 
 /// The key that places are hashed under. Who knows it can make two sets of one sum, so members check
 /// each other now and then under a key that neither chose alone.
-#[derive(Clone, Zeroize, ZeroizeOnDrop)]
+#[derive(Clone, PartialEq, Eq, Zeroize, ZeroizeOnDrop)]
 pub struct Key([u8; 32]);
 
 impl Key {
@@ -19,6 +19,14 @@ impl Key {
             "hanse reconcile community key v1",
             community.as_bytes(),
         ))
+    }
+
+    /// The answerer's part in the key of a pass: made of a secret of its own, who asks and the asker's
+    /// nonce, so that it is the same at every question of the pass and nothing is remembered.
+    pub fn answer_nonce(secret: &[u8; 32], peer: &[u8], asker: &[u8; 32]) -> [u8; 32] {
+        let mut hasher = blake3::Hasher::new_keyed(secret);
+        hasher.update(asker).update(peer);
+        *hasher.finalize().as_bytes()
     }
 
     /// The key of one pass between two nodes, made of a nonce of each.
@@ -33,6 +41,13 @@ impl Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Encode, Decode)]
 #[cbor(transparent)]
 pub struct Digest(#[cbor(n(0), with = "minicbor::bytes")] [u8; 16]);
+
+impl Digest {
+    /// Its bytes.
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+}
 
 /// The sum of the hashes of a set of places modulo 2^256, and how many they are.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -62,6 +77,11 @@ impl Sum {
     /// How many places it is of.
     pub const fn count(&self) -> u64 {
         self.count
+    }
+
+    /// Whether the one place that this is the sum of begins a block.
+    pub(super) const fn divides(&self) -> bool {
+        self.limbs[0].trailing_zeros() >= 6
     }
 
     /// With the places of `other`, none of which are in this one.

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::convert::Infallible;
+use std::time::Duration;
 
 use proptest::prelude::*;
 
@@ -10,7 +11,15 @@ use super::*;
 
 /// A set of places in memory.
 #[derive(Clone, Debug, Default)]
-struct Shelf(BTreeSet<Place>);
+pub(super) struct Shelf(pub(super) BTreeSet<Place>);
+
+impl Places for Shelf {
+    type Error = Infallible;
+
+    fn places(&self, span: &Span, limit: usize) -> Result<Vec<Place>, Infallible> {
+        Ok(self.0.range(span.from..span.to).take(limit).copied().collect())
+    }
+}
 
 impl Held for Shelf {
     type Error = Infallible;
@@ -21,7 +30,7 @@ impl Held for Shelf {
     }
 
     fn places(&self, span: &Span, limit: usize) -> Result<Vec<Place>, Infallible> {
-        Ok(self.0.range(span.from..span.to).take(limit).copied().collect())
+        Places::places(self, span, limit)
     }
 
     fn cuts(&self, span: &Span, parts: usize) -> Result<Vec<Place>, Infallible> {
@@ -31,31 +40,35 @@ impl Held for Shelf {
     }
 }
 
-fn place(number: u64) -> Place {
+pub(super) fn place(number: u64) -> Place {
     let id = RecordId(*blake3::hash(&number.to_be_bytes()).as_bytes());
     // A few records of one instant each.
     let created = Timestamp::from_millis(1_000 + number / 3);
     Place { created, id }
 }
 
-fn shelf(numbers: impl IntoIterator<Item = u64>) -> Shelf {
+pub(super) fn shelf(numbers: impl IntoIterator<Item = u64>) -> Shelf {
     Shelf(numbers.into_iter().map(place).collect())
 }
 
-fn key() -> Key {
+pub(super) fn key() -> Key {
     Key::of_pass(&[1; 32], &[2; 32])
 }
 
 /// What a whole pass costs and finds.
 #[derive(Debug, Default)]
-struct Outcome {
-    missing: BTreeSet<Place>,
-    spans: Vec<Span>,
-    rounds: usize,
-    bytes: usize,
+pub(super) struct Outcome {
+    pub(super) missing: BTreeSet<Place>,
+    pub(super) spans: Vec<Span>,
+    pub(super) rounds: usize,
+    pub(super) bytes: usize,
 }
 
-fn reconcile(asker: &Shelf, answerer: &Shelf) -> Outcome {
+pub(super) fn reconcile<A, B>(asker: &A, answerer: &B) -> Outcome
+where
+    A: Held<Error = Infallible>,
+    B: Held<Error = Infallible>,
+{
     let mut outcome = Outcome::default();
     let mut pass = Pass::new(vec![Span::ALL]);
     while !pass.is_done() {
@@ -76,7 +89,7 @@ fn reconcile(asker: &Shelf, answerer: &Shelf) -> Outcome {
     outcome
 }
 
-fn lacks(asker: &Shelf, answerer: &Shelf) -> BTreeSet<Place> {
+pub(super) fn lacks(asker: &Shelf, answerer: &Shelf) -> BTreeSet<Place> {
     answerer.0.difference(&asker.0).copied().collect()
 }
 
@@ -96,7 +109,7 @@ fn what_was_missed_is_found_at_a_cost_of_what_was_missed() {
     let answerer = shelf(0..100_000);
     let one = reconcile(&shelf((0..100_000).filter(|n| *n != 77_777)), &answerer);
     assert_eq!(one.missing, [place(77_777)].into());
-    assert!(one.rounds <= 5 && one.bytes < 16 << 10, "{one:?}");
+    assert!(one.rounds <= 3 && one.bytes < 16 << 10, "{one:?}");
     let some = shelf((0..100_000).filter(|n| n % 1_000 != 5));
     let hundred = reconcile(&some, &answerer);
     assert_eq!(hundred.missing, lacks(&some, &answerer));
@@ -213,6 +226,64 @@ fn a_liar_is_given_up() {
     assert_eq!(error, PassError::Endless);
 }
 
+/// A line that is cut in the middle costs nothing of what was compared: another peer goes on.
+#[test]
+fn what_is_left_of_a_cut_comparing_is_compared_with_another() {
+    let ours = shelf((0..30_000).filter(|n| n % 3_000 != 5));
+    let theirs = shelf(0..30_000);
+    let mut pass = Pass::new(vec![Span::ALL]);
+    let mut found = BTreeSet::new();
+    let mut spans = 0;
+    for _ in 0..2 {
+        let asked = pass.question(&ours, &key()).unwrap();
+        let told = answer(&theirs, &key(), &asked).unwrap();
+        // Of the answer only half arrives in time, told as an answer that holds no more.
+        let told = &told[..told.len().div_ceil(2)];
+        for need in pass.answered(&ours, &key(), told).unwrap().unwrap() {
+            assert!(found.insert(format!("{need:?}")));
+        }
+        spans += told.len();
+    }
+    assert!(!pass.is_done());
+    // Its key is its own, and it lacks a thing of its own.
+    let (other, fresh) = (
+        shelf((0..30_000).filter(|n| *n != 29_999)),
+        Key::of_pass(&[5; 32], &[6; 32]),
+    );
+    while !pass.is_done() {
+        let asked = pass.question(&ours, &fresh).unwrap();
+        let told = answer(&other, &fresh, &asked).unwrap();
+        for need in pass.answered(&ours, &fresh, &told).unwrap().unwrap() {
+            assert!(found.insert(format!("{need:?}")), "found twice");
+        }
+        spans += told.len();
+    }
+    let lacked = lacks(&ours, &theirs).into_iter();
+    let lacked: BTreeSet<String> = lacked.map(|place| format!("{:?}", Need::Record(place))).collect();
+    assert_eq!(found, lacked);
+    assert!(spans < 700, "{spans} spans");
+}
+
+#[test]
+fn members_compare_what_neither_may_have_removed() {
+    let (day, hour) = (DAY, DAY / 24);
+    let at = |millis| Timestamp::from_millis(millis);
+    let spans = Span::horizon(at(100 * day + 5 * hour), Duration::from_millis(10 * day));
+    let from = |millis| Place::at(at(millis));
+    let closed = Span {
+        from: from(92 * day),
+        to: from(100 * day),
+    };
+    let open = Span {
+        from: from(100 * day),
+        to: Place::END,
+    };
+    assert_eq!(spans, [closed, open]);
+    // A day later by the other's clock, nothing of it has passed.
+    assert!(at(101 * day + 4 * hour).before(Duration::from_millis(10 * day)) < closed.from.created);
+    assert_eq!(Span::horizon(at(100 * day), Duration::ZERO), [open]);
+}
+
 fn halves(span: &Span) -> Told {
     let (from, to) = (span.from.created.as_millis(), span.to.created.as_millis());
     if to - from < 3 {
@@ -244,5 +315,54 @@ proptest! {
         // What is taken whole is mostly missing indeed.
         let idle = whole.intersection(&asker.0).count();
         prop_assert!(8 * idle <= whole.len());
+    }
+
+    /// Whatever is told, and of whatever spans was asked: it ends, within bounds.
+    #[test]
+    fn no_answer_breaks_the_asker_and_no_question_the_answerer(
+        numbers in prop::collection::vec((0u64..300, 0u64..300), 9),
+        kinds in prop::collection::vec((0u8..3, prop::collection::vec((0u64..400, any::<bool>(), 0u64..200), 0..40)), 1..9),
+    ) {
+        let held = shelf(0..300);
+        let kept = Blocks::of(key(), held.0.iter().map(|place| Ok::<_, Infallible>(*place))).unwrap();
+        let kept = Kept::new(kept, &held);
+        let spans: Vec<Span> = numbers.iter().map(|(a, b)| Span { from: place(*a), to: place(*b) }).collect();
+        let digest = Sum::default().digest(&key());
+        let asked: Vec<Asked> = spans.iter().map(|span| Asked { span: *span, digest }).collect();
+        let told = answer(&kept, &key(), &asked).unwrap();
+        prop_assert_eq!(told.len(), asked.len());
+        for (span, told) in spans.iter().zip(&told) {
+            let there = if span.from < span.to { held.0.range(span.from..span.to).count() } else { 0 };
+            match told {
+                Told::Same => prop_assert_eq!(there, 0),
+                Told::Places(places) => prop_assert_eq!(places.len(), there),
+                Told::Parts(parts) => {
+                    prop_assert_eq!(parts.iter().map(|part| part.count).sum::<u64>(), there as u64);
+                }
+            }
+        }
+        let mut pass = Pass::new(vec![Span::ALL; kinds.len()]);
+        let told: Vec<Told> = kinds.into_iter().map(|(kind, parts)| match kind {
+            0 => Told::Same,
+            1 => Told::Places(parts.iter().map(|(number, _, _)| place(*number)).collect()),
+            _ => {
+                let part = |(number, last, count): (u64, bool, u64)| Part {
+                    to: if last { Place::END } else { place(number) },
+                    count,
+                    digest,
+                };
+                let mut parts: Vec<Part> = parts.into_iter().map(part).collect();
+                parts.sort_by_key(|part| part.to);
+                parts.dedup_by_key(|part| part.to);
+                Told::Parts(parts)
+            }
+        }).collect();
+        for need in pass.answered(&kept, &key(), &told).unwrap().unwrap_or_default() {
+            match need {
+                Need::Record(place) => prop_assert!(!held.0.contains(&place)),
+                Need::Span(span, count) => prop_assert!(span.from < span.to && count > LISTED as u64),
+            }
+        }
+        prop_assert!(pass.question(&kept, &key()).unwrap().len() <= SPANS);
     }
 }

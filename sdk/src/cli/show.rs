@@ -14,8 +14,8 @@ use crate::client::Client;
 /// A record is named by its id of 64 hexadecimal digits, a STIX object by its id. An object can have
 /// several versions, of one author or of several; the newest comes first.
 ///
-/// With --json a record: {"id","position","author","lane","epoch","seq","charter","created",
-/// "expires","kind","replaces","body_bytes","state","objects":[{"tlp","object"}]} with instants in
+/// With --json a record: {"id","position","author","lane","epoch","seq","equivocation",
+/// "charter","created","expires","kind","replaces","body_bytes","state","objects":[{"tlp","object"}]} with instants in
 /// RFC 3339; an object: {"versions":[{"record","author","tlp","object"}]}.
 /// The exit code is 1 if it is not held here, or not for this token. Of what has expired no object is
 /// shown.
@@ -87,7 +87,17 @@ fn told(record: &RecordView) -> String {
         ("position", record.position.to_string()),
         (
             "chain",
-            format!("lane {}, epoch {}, seq {}", record.lane, record.epoch, record.seq),
+            format!(
+                "lane {}, epoch {}, seq {}{}",
+                record.lane,
+                record.epoch,
+                record.seq,
+                if record.equivocation {
+                    ", a number GIVEN TWICE by its author"
+                } else {
+                    ""
+                }
+            ),
         ),
         ("charter", record.charter.to_string()),
         ("replaces", replaces),

@@ -14,8 +14,11 @@ use crate::client::Client;
 /// "charter_hash","expires","members","fork","frozen"} or null,"store":{"position","records","awaited",
 /// "log_bytes","index_bytes"},"peers":[{"member","peer_id","address","bytes_in","bytes_out",
 /// "last_healed"}],"listening":[…],"over_budget":[{"author","day","records","bytes","without_body",
-/// "refused"}],"clock":{"seconds","ahead","members"} or null,"warnings":[…]} with instants in RFC 3339;
-/// `warnings` are sentences, and absent if there are none.
+/// "refused"}],"clock":{"seconds","ahead","members"} or null,"healing":{"behind","records","bytes",
+/// "last":{"member","peer_id","at"} or null,"catching_up":{"since","records","bytes",
+/// "records_per_second"} or null},"chains":{"gaps","missing":[{"author","lane","epoch","first","last"}],
+/// "equivocations","given_twice":[{"author","lane","epoch","seq"}]},"warnings":[…]} with instants in
+/// RFC 3339; `warnings` are sentences, and absent if there are none.
 #[derive(Args)]
 pub(super) struct Status {}
 
@@ -90,6 +93,9 @@ fn told(status: &StatusReply) -> String {
         ),
         ("peers", status.peers.len().to_string()),
     ]);
+    lines.push(("behind", behind(status)));
+    lines.push(("healed", healed(status)));
+    lines.extend(flaws(status).into_iter().map(|flaw| ("chain", flaw)));
     if let Some(clock) = &status.clock {
         let way = if clock.ahead { "ahead of" } else { "behind" };
         let text = format!(
@@ -111,6 +117,56 @@ fn told(status: &StatusReply) -> String {
         lines.push(("over budget", text));
     }
     facts(&lines)
+}
+
+/// What is known to be missing, and how fast it comes.
+fn behind(status: &StatusReply) -> String {
+    let healing = &status.healing;
+    match &healing.catching_up {
+        Some(catching) => format!(
+            "{} records; catching up since {}: {} records, {}, {} a second",
+            healing.behind,
+            catching.since,
+            catching.records,
+            bytes(catching.bytes),
+            catching.records_per_second
+        ),
+        None => format!("{} records", healing.behind),
+    }
+}
+
+/// What healing brought, and when it was last done.
+fn healed(status: &StatusReply) -> String {
+    let healing = &status.healing;
+    let last = healing.last.as_ref().map_or_else(
+        || "never done yet".to_owned(),
+        |last| {
+            let who = last
+                .member
+                .as_ref()
+                .map_or_else(|| shown(&last.peer_id), ToString::to_string);
+            format!("last with {who} at {}", last.at)
+        },
+    );
+    format!("{last}; {} records, {}", healing.records, bytes(healing.bytes))
+}
+
+/// What is wrong with authors' chains.
+fn flaws(status: &StatusReply) -> Vec<String> {
+    let chains = &status.chains;
+    let missing = chains.missing.iter().map(|gap| {
+        format!(
+            "{}, lane {} epoch {}: numbers {} to {} are missing",
+            gap.author, gap.lane, gap.epoch, gap.first, gap.last
+        )
+    });
+    let twice = chains.given_twice.iter().map(|twice| {
+        format!(
+            "{}, lane {} epoch {}: number {} was given to more than one record",
+            twice.author, twice.lane, twice.epoch, twice.seq
+        )
+    });
+    missing.chain(twice).collect()
 }
 
 fn row(peer: &PeerStatus) -> [String; 5] {

@@ -16,8 +16,8 @@ use crate::events::Heard;
 /// again, which it says once on standard error: nothing is missed or doubled. A record's position is what to go on after later. With
 /// --no-follow it prints what there is and ends. Of what has expired no object is shown.
 ///
-/// With --json one document a line: {"id","position","author","lane","epoch","seq","charter",
-/// "created","expires","kind","replaces","body_bytes","state","objects":[{"tlp","object"}]} with
+/// With --json one document a line: {"id","position","author","lane","epoch","seq","equivocation",
+/// "charter","created","expires","kind","replaces","body_bytes","state","objects":[{"tlp","object"}]} with
 /// RFC 3339 instants; `objects` only with --objects.
 #[derive(Args)]
 #[command(after_long_help = "Examples:

@@ -1,13 +1,20 @@
 //! What travels, signatures apart.
 
+use std::collections::BTreeSet;
+use std::convert::Infallible;
+
 use hanse_protocol::charter::call::{self, CharterAnswer, CharterQuestion};
 use hanse_protocol::compress::Packed;
 use hanse_protocol::frame::Frame;
 use hanse_protocol::heal::{self, Answer, Question};
-use hanse_protocol::identity::CommunityId;
 use hanse_protocol::identity::keys::{SealingPublic, VerifyingKey};
+use hanse_protocol::identity::{CommunityId, RecordId};
 use hanse_protocol::limits;
+use hanse_protocol::reconcile::{
+    Blocks, Kept, Key, LISTED, Need, PARTS, Pass, Place, Places, SPANS, Span, Told,
+};
 use hanse_protocol::seal::Body;
+use hanse_protocol::timestamp::Timestamp;
 
 pub(super) fn body(data: &[u8]) {
     if let Ok(body) = Body::decode(data) {
@@ -107,5 +114,47 @@ pub(super) fn signing_key(data: &[u8]) {
         if let Ok(key) = SealingPublic::from_bytes(&bytes) {
             assert_eq!(*key.as_bytes(), bytes, "its one spelling");
         }
+    }
+}
+
+/// What a peer tells of spans, whatever it was asked: what comes of it is bounded, and lies where it was
+/// asked about.
+pub(super) fn told(data: &[u8]) {
+    let Ok(told) = heal::decode::<Vec<Told>>(data) else {
+        return;
+    };
+    assert_eq!(heal::encode(&told), data, "its one spelling");
+    let places = (0..300u64).map(|number| Place {
+        created: Timestamp::from_millis(1_767_225_600_000 + number),
+        id: RecordId([number as u8; 32]),
+    });
+    let shelf = Shelf(places.collect());
+    let key = Key::of_pass(&[3; 32], &[4; 32]);
+    let Ok(blocks) = Blocks::of(key.clone(), shelf.0.iter().copied().map(Ok::<_, Infallible>));
+    let held = Kept::new(blocks, shelf);
+    let spans: Vec<Span> = std::iter::repeat_n(Span::ALL, told.len().min(SPANS)).collect();
+    let mut pass = Pass::new(spans);
+    let Ok(outcome) = pass.answered(&held, &key, &told);
+    let needs = outcome.unwrap_or_default();
+    let most = told.len() * LISTED.max(PARTS);
+    assert!(needs.len() <= most, "no more needs than were told of");
+    for need in needs {
+        match need {
+            Need::Record(place) => assert!(!held.places().0.contains(&place), "what is held is no need"),
+            Need::Span(span, count) => assert!(span.from < span.to && count > LISTED as u64, "a span"),
+        }
+    }
+    let Ok(asked) = pass.question(&held, &key);
+    assert!(asked.len() <= SPANS, "within bounds");
+}
+
+struct Shelf(BTreeSet<Place>);
+
+impl Places for Shelf {
+    type Error = Infallible;
+
+    fn places(&self, span: &Span, limit: usize) -> Result<Vec<Place>, Infallible> {
+        let within = self.0.iter().filter(|place| span.contains(place));
+        Ok(within.take(limit).copied().collect())
     }
 }

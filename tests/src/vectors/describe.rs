@@ -6,9 +6,10 @@ use hanse_protocol::charter::member::{Closing, Profile};
 use hanse_protocol::charter::{Charter, CharterRef, Member};
 use hanse_protocol::compress::Packed;
 use hanse_protocol::frame::{Carried, Frame};
-use hanse_protocol::heal::{Answer, Question, Run};
+use hanse_protocol::heal::{Answer, KeyChoice, Question};
 use hanse_protocol::identity::RecordId;
 use hanse_protocol::presence::{Head, Presence};
+use hanse_protocol::reconcile::{Digest, Part, Place, Span, Told};
 use hanse_protocol::record::Header;
 use serde_json::{Value, json};
 
@@ -176,28 +177,67 @@ pub fn charter_answer(answer: &CharterAnswer) -> Value {
     }
 }
 
-fn run(run: &Run) -> Value {
-    json!({"author": run.author, "lane": run.lane, "epoch": run.epoch, "first": run.first, "last": run.last})
+fn place(place: &Place) -> Value {
+    json!({"created": place.created.as_millis(), "id": place.id})
+}
+
+fn span(span: &Span) -> Value {
+    json!({"from": place(&span.from), "to": place(&span.to)})
+}
+
+fn digest(digest: &Digest) -> Value {
+    // It is a byte string of sixteen bytes and nothing else.
+    json!(hex(minicbor::to_vec(digest)
+        .unwrap_or_default()
+        .get(1..)
+        .unwrap_or_default()))
+}
+
+fn told(told: &Told) -> Value {
+    match told {
+        Told::Same => json!("same"),
+        Told::Places(places) => json!({"places": places.iter().map(place).collect::<Vec<_>>()}),
+        Told::Parts(parts) => {
+            let part = |part: &Part| json!({"to": place(&part.to), "count": part.count, "digest": digest(&part.digest)});
+            json!({"parts": parts.iter().map(part).collect::<Vec<_>>()})
+        }
+    }
 }
 
 /// A question of the healing protocol.
 pub fn heal_question(question: &Question) -> Value {
     match question {
-        Question::Holdings(charter) => json!({"holdings": reference(charter)}),
-        Question::Records(asked) => json!({"records": run(asked)}),
+        Question::Compare(charter, key, asked) => {
+            let asked: Vec<Value> = asked
+                .iter()
+                .map(|asked| json!({"span": span(&asked.span), "digest": digest(&asked.digest)}))
+                .collect();
+            let key = match key {
+                KeyChoice::Community => json!("community"),
+                KeyChoice::Pass(nonce) => json!({"nonce": hex(nonce)}),
+            };
+            json!({"compare": {"charter": reference(charter), "key": key, "asked": asked}})
+        }
+        Question::Records(charter, ids) => json!({"records": {"charter": reference(charter), "ids": ids}}),
         Question::Body(id) => json!({"body": id}),
+        Question::Span(charter, asked) => {
+            json!({"span": {"charter": reference(charter), "span": span(asked)}})
+        }
+        Question::Nonce(nonce) => json!({"nonce": hex(nonce)}),
     }
 }
 
 /// An answer of the healing protocol.
 pub fn heal_answer(answer: &Answer) -> Value {
     match answer {
-        Answer::Holdings(runs) => json!({"holdings": runs.iter().map(run).collect::<Vec<_>>()}),
-        Answer::Record(record) => json!({"record": carried(record)}),
-        Answer::End => json!("end"),
+        Answer::Compared(spans) => json!({"compared": spans.iter().map(told).collect::<Vec<_>>()}),
+        Answer::Records(records) => json!({"records": records.iter().map(carried).collect::<Vec<_>>()}),
+        Answer::End(rest) => json!({"end": rest.as_ref().map(place)}),
         Answer::Body(body) => json!({"body": hex(body)}),
         Answer::Gone => json!("gone"),
         Answer::NotHeld => json!("not-held"),
         Answer::OtherCharter(charter) => json!({"other-charter": reference(charter)}),
+        Answer::Nonce(nonce) => json!({"nonce": hex(nonce)}),
+        Answer::Later => json!("later"),
     }
 }

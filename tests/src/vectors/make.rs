@@ -16,6 +16,7 @@ use super::read::outcome;
 
 mod bodies;
 mod charters;
+mod comparing;
 mod headers;
 mod joining;
 mod mesh;
@@ -37,6 +38,7 @@ pub fn all() -> Vec<Vector> {
         records::records(),
         charters::vectors(),
         mesh::vectors(),
+        comparing::vectors(),
         joining::requests(),
         joining::invites(),
         joining::proposals(),

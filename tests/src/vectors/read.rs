@@ -14,6 +14,7 @@ use hanse_protocol::identity::keys::{SealingKey, SealingPublic, VerifyingKey};
 use hanse_protocol::observable::{Observable, ObservableKind};
 use hanse_protocol::pattern::Pattern;
 use hanse_protocol::presence::{Head, Presence};
+use hanse_protocol::reconcile::{Key, Part, Place, Sum, Told};
 use hanse_protocol::record::{Kind, cose};
 use hanse_protocol::refusal::Refusal;
 use hanse_protocol::seal::{Binding, Body};
@@ -62,6 +63,10 @@ pub fn outcome(kind: &str, given: &Value) -> Value {
             .map_err(|_| refused("malformed")),
         "heal-answer" => heal::decode(&given.bytes("bytes"))
             .map(|answer| describe::heal_answer(&answer))
+            .map_err(|_| refused("malformed")),
+        "sum" => sum(given),
+        "told" => heal::decode::<Vec<Told>>(&given.bytes("bytes"))
+            .map(|told| told.iter().map(told_of).collect())
             .map_err(|_| refused("malformed")),
         "retraction" => hanse_protocol::retraction::decode(&given.bytes("bytes"))
             .map(|ids| json!({"records": ids}))
@@ -339,6 +344,36 @@ fn invite(given: Given<'_>) -> Read {
         "hash": hex(&newest.0),
         "fingerprint": invite_fingerprint(&invite.community, &newest).to_string(),
     }))
+}
+
+/// The sum of places under a key, as it is told and as it is kept.
+fn sum(given: Given<'_>) -> Read {
+    let of = Given(&given.0["key"]);
+    let key = match of.0.get("community") {
+        Some(_) => Key::of_community(&CommunityId(of.array("community"))),
+        None => Key::of_pass(&of.array("asker"), &of.array("answerer")),
+    };
+    let places = given.0["places"].as_array().into_iter().flatten();
+    let places = places.map(|place| Place {
+        created: Timestamp::from_millis(place[0].as_u64().expect("an instant")),
+        id: place[1].as_str().expect("an id").parse().expect("an id"),
+    });
+    let sum = places.fold(Sum::default(), |sum, place| sum.plus(Sum::of(&key, &place)));
+    Ok(json!({
+        "count": sum.count(),
+        "sum": hex(&sum.to_bytes()[..32]),
+        "digest": hex(sum.digest(&key).as_bytes()),
+    }))
+}
+
+fn told_of(told: &Told) -> Value {
+    let place = |place: &Place| json!([place.created.as_millis(), place.id]);
+    let part = |part: &Part| json!({"to": place(&part.to), "count": part.count, "digest": hex(part.digest.as_bytes())});
+    match told {
+        Told::Same => json!("same"),
+        Told::Places(places) => json!({"places": places.iter().map(place).collect::<Vec<_>>()}),
+        Told::Parts(parts) => json!({"parts": parts.iter().map(part).collect::<Vec<_>>()}),
+    }
 }
 
 fn observable(given: Given<'_>) -> Read {

@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::*;
 use crate::exchange::{Deriver, Parts, Thread, start};
-use crate::healer::HealedAt;
+use crate::healer::Progress;
 use crate::keystore::Keystore;
 use crate::member::Member;
 use crate::metrics::Metrics;
@@ -73,7 +73,7 @@ async fn alone(folder: &Path) -> Alone {
         exchange.clone(),
         watch::channel(None).1,
         Links::default(),
-        HealedAt::default(),
+        Progress::default(),
     );
     let settings = settings::Api {
         listen: "127.0.0.1:0".parse().unwrap(),

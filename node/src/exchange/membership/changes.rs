@@ -11,7 +11,6 @@ use hanse_protocol::charter::member::{
     AcceptedRun, Closing, Lane, Member, MemberSealingKey, MemberSigningKey, SuiteKey,
 };
 use hanse_protocol::charter::{Budget, Charter, CharterChain, SignedCharter};
-use hanse_protocol::heal::RANGES;
 use hanse_protocol::identity::keys::VerifyingKey;
 use hanse_protocol::identity::{Handle, KeyId};
 use hanse_protocol::limits;
@@ -20,6 +19,7 @@ use hanse_protocol::local::Change;
 use super::{CHARTER_LIFE, horizon, invalid, listed, store_error};
 use crate::clock;
 use crate::exchange::ExchangeError;
+use crate::exchange::held::RUNS;
 use crate::exchange::worker::Worker;
 use crate::store::unless_damaged;
 
@@ -161,7 +161,7 @@ impl Worker {
         handle: &Handle,
         counts: impl Fn(u16, KeyId) -> bool,
     ) -> Result<Closing, ExchangeError> {
-        let holdings = self.reader.holdings(charters.community(), handle, RANGES);
+        let holdings = self.reader.holdings(charters.community(), handle, RUNS);
         let member = charters.charter().member(handle);
         let keys: Vec<KeyId> = member
             .iter()

@@ -344,38 +344,30 @@ async fn a_restored_node_signs_nothing_before_it_knows_its_own_records() {
     );
     assert_eq!(healed(&city, later).await.admitted, 6);
     let [near, far, liar] = [1, 2, 3].map(|peer| NodeId([peer; 32]));
-    let own = city.exchange.held();
     // Two peers are here: what one holds is not what the other does.
-    city.exchange.compared(near, Some(own.clone()), vec![near, far]);
+    city.exchange.compared(near, true, vec![near, far]);
     let refused = city.exchange.publish(BY(), request(1, None, None)).await;
     assert!(
         matches!(refused, Err(ExchangeError::Restored)),
         "the other was not asked yet"
     );
-    let more = Run {
-        last: own[0].last + 4,
-        ..own[0].clone()
-    };
-    city.exchange
-        .compared(far, Some(vec![more.clone()]), vec![near, far]);
+    city.exchange.compared(far, false, vec![near, far]);
     let refused = city.exchange.publish(BY(), request(1, None, None)).await;
     assert!(
         matches!(refused, Err(ExchangeError::Restored)),
         "the other holds more of our own"
     );
-    city.exchange
-        .compared(far, Some(own.clone()), vec![near, far, liar]);
-    // One tells of more again and again, and gives nothing; one breaks off.
+    city.exchange.compared(far, true, vec![near, far, liar]);
+    // One tells of more again and again, and gives nothing.
     for _ in 0..2 {
-        city.exchange
-            .compared(liar, Some(vec![more.clone()]), vec![near, far, liar]);
+        city.exchange.compared(liar, false, vec![near, far, liar]);
         let refused = city.exchange.publish(BY(), request(1, None, None)).await;
         assert!(
             matches!(refused, Err(ExchangeError::Restored)),
             "perhaps it is slow"
         );
     }
-    city.exchange.compared(liar, None, vec![near, far, liar]);
+    city.exchange.compared(liar, false, vec![near, far, liar]);
     // Opened with a peer, and kept over a restart before anything is published.
     let city = city.restart();
     let id = city.publish(1, None, None).await.records[0].id;
@@ -474,13 +466,13 @@ async fn who_had_said_nothing_when_it_was_backed_up_speaks_in_a_later_epoch() {
     drop(city);
     let city = restored("port-city", backup, Restored::Wait);
     let peer = NodeId([1; 32]);
-    city.exchange.compared(peer, None, vec![]);
+    city.exchange.compared(peer, false, vec![]);
     let refused = city.exchange.publish(BY(), request(1, None, None)).await;
     assert!(
         matches!(refused, Err(ExchangeError::Restored)),
         "nobody was asked"
     );
-    city.exchange.compared(peer, Some(vec![]), vec![peer]);
+    city.exchange.compared(peer, true, vec![peer]);
     let id = city.publish(1, None, None).await.records[0].id;
     let header = header_of(&city, &id);
     assert_eq!((header.epoch > 0, header.seq, header.prev), (true, 1, None));

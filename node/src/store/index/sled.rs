@@ -181,6 +181,7 @@ fn code(keyspace: Keyspace) -> u8 {
         Keyspace::Expiry => 12,
         Keyspace::Segments => 13,
         Keyspace::Withdrawn => 14,
+        Keyspace::Sums => 15,
     }
 }
 

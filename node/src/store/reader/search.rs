@@ -62,6 +62,8 @@ pub struct Holding {
     pub epoch: u32,
     /// First and last number of each unbroken run, rising.
     pub runs: Vec<(u64, u64)>,
+    /// Numbers that more than one record bears, rising.
+    pub twins: Vec<u64>,
 }
 
 /// A record on the timeline.
@@ -307,6 +309,9 @@ fn extend(holdings: &mut Vec<Holding>, lane: u16, link: &ChainLink) -> bool {
             if let Some((_, last)) = holding.runs.last_mut()
                 && seq <= last.saturating_add(1)
             {
+                if *last == seq && holding.twins.last() != Some(&seq) {
+                    holding.twins.push(seq);
+                }
                 *last = seq;
                 return false;
             }
@@ -316,6 +321,7 @@ fn extend(holdings: &mut Vec<Holding>, lane: u16, link: &ChainLink) -> bool {
             lane,
             epoch: link.epoch,
             runs: vec![(seq, seq)],
+            twins: Vec::new(),
         }),
     }
     true

@@ -113,9 +113,13 @@ fn an_authors_chain_shows_gaps_forks_and_its_newest_link() {
         lane,
         epoch,
         runs: runs.to_vec(),
+        twins: Vec::new(),
     };
     let all = [
-        runs(1, 1, &[(1, 2), (4, 4)]),
+        Holding {
+            twins: vec![4],
+            ..runs(1, 1, &[(1, 2), (4, 4)])
+        },
         runs(1, 2, &[(1, 1)]),
         runs(2, 1, &[(8, 8)]),
     ];

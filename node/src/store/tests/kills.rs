@@ -1,6 +1,6 @@
 //! SIGKILL at any moment: a child commits in a loop and says what was acknowledged, is killed, and
-//! the store is opened again. Nothing acknowledged is missing, no commit is there in part, and it
-//! opens every time.
+//! the store is opened again. Nothing acknowledged is missing, no commit is there in part, the sums of
+//! what is held are those of the timeline, and it opens every time.
 //!
 //! 25 rounds an engine by default, under 10 s. `HANSE_KILLS=150` sets another number of rounds; they
 //! get slower as the store grows, so that those take some four minutes unoptimised. The child is this
@@ -11,6 +11,7 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use super::sums::sums_are_those_of_the_timeline;
 use super::*;
 use crate::store::Rebuilt;
 
@@ -179,6 +180,7 @@ fn survives(engine: Engine) {
         // An index killed while it was made need not open; the log is all that counts then.
         made_anew += u64::from(opening.rebuilt.is_some_and(|why| why != Rebuilt::Absent));
         checked = hold_against_the_commits(&store, checked, round);
+        sums_are_those_of_the_timeline(&store);
         // Every third time closed cleanly, else left as a second kill would leave it.
         if round % 3 == 0 {
             store.close().unwrap();

@@ -3,9 +3,11 @@
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::charter::call::{self, CharterAnswer, CharterQuestion};
 use hanse_protocol::frame::{Carried, Frame};
-use hanse_protocol::heal::{self, Answer, Question, Run};
+use hanse_protocol::heal::{self, Answer, KeyChoice, Question};
 use hanse_protocol::identity::{CommunityId, RecordId};
 use hanse_protocol::presence::{Head, Presence};
+use hanse_protocol::reconcile::{Asked, Key, Part, Place, Span, Sum, Told};
+use hanse_protocol::timestamp::Timestamp;
 use serde_json::{Value, json};
 
 use super::raw::{and, flipped};
@@ -391,13 +393,20 @@ fn calls() -> Vec<Vector> {
 fn healing() -> Vec<Vector> {
     let cast = Cast::new();
     let charter = cast.community().newest().reference();
-    let run = Run {
-        author: cast.water.handle.clone(),
-        lane: 1,
-        epoch: 2,
-        first: 3,
-        last: 400,
+    let place = |number: u8| Place {
+        created: Timestamp::from_millis(FOUNDED + u64::from(number)),
+        id: RecordId([number; 32]),
     };
+    let key = Key::of_community(cast.community().community());
+    let digest = |number: u8| Sum::of(&key, &place(number)).digest(&key);
+    let span = Span {
+        from: place(1),
+        to: Place::at(Timestamp::from_millis(FOUNDED + 9)),
+    };
+    let asked = vec![Asked {
+        span,
+        digest: digest(3),
+    }];
     let carried = Carried {
         header: vec![8; 30],
         body: None,
@@ -421,28 +430,65 @@ fn healing() -> Vec<Vector> {
         )
     };
     vec![
-        question("holdings", "What do you hold?", Question::Holdings(charter)),
-        question("records", "Send me this run.", Question::Records(run.clone())),
+        question(
+            "compare",
+            "Do you hold the same in this span?",
+            Question::Compare(charter, KeyChoice::Community, asked.clone()),
+        ),
+        question(
+            "compare-under-a-key-of-ours",
+            "The same under the key of two nonces.",
+            Question::Compare(charter, KeyChoice::Pass([5; 32]), asked),
+        ),
+        question(
+            "records",
+            "Send me these records.",
+            Question::Records(charter, vec![RecordId([6; 32]), RecordId([7; 32])]),
+        ),
         question("body", "Send me this body.", Question::Body(RecordId([7; 32]))),
+        question(
+            "span",
+            "Send me the records of this span.",
+            Question::Span(charter, span),
+        ),
+        question("nonce", "My nonce; and yours?", Question::Nonce([5; 32])),
         answer(
-            "holdings",
-            "Runs held.",
-            Answer::Holdings(vec![run.clone(), Run { lane: 2, ..run }]),
+            "compared",
+            "Of three spans: the same, two places, two parts.",
+            Answer::Compared(vec![
+                Told::Same,
+                Told::Places(vec![place(1), place(2)]),
+                Told::Parts(vec![
+                    Part {
+                        to: place(4),
+                        count: 70,
+                        digest: digest(1),
+                    },
+                    Part {
+                        to: Place::END,
+                        count: 80,
+                        digest: digest(2),
+                    },
+                ]),
+            ]),
         ),
         answer(
-            "record",
-            "One record.",
-            Answer::Record(Carried {
-                body: Some(vec![9]),
-                ..carried.clone()
-            }),
+            "records",
+            "Two records, the body of one of which is to be asked for.",
+            Answer::Records(vec![
+                Carried {
+                    body: Some(vec![9]),
+                    ..carried.clone()
+                },
+                carried,
+            ]),
         ),
+        answer("end", "No more records.", Answer::End(None)),
         answer(
-            "record-without-body",
-            "One record whose body is to be asked for.",
-            Answer::Record(carried),
+            "go-on",
+            "No more records now; what is left lies before this place.",
+            Answer::End(Some(place(3))),
         ),
-        answer("end", "No more records.", Answer::End),
         answer("body", "A body.", Answer::Body(vec![9; 40])),
         answer("gone", "The body was let go.", Answer::Gone),
         answer("not-held", "Not here.", Answer::NotHeld),
@@ -451,11 +497,13 @@ fn healing() -> Vec<Vector> {
             "I stand under another.",
             Answer::OtherCharter(charter),
         ),
+        answer("nonce", "The answerer's nonce.", Answer::Nonce([6; 32])),
+        answer("later", "Not so soon again.", Answer::Later),
         bad(
             "heal-question",
             "later-kind",
-            "Kind 3.",
-            bytes(&[0x82, 3, 0x80]),
+            "Kind 5.",
+            bytes(&[0x82, 5, 0x80]),
             "malformed",
         ),
         bad(
@@ -467,23 +515,30 @@ fn healing() -> Vec<Vector> {
         ),
         bad(
             "heal-question",
+            "short-nonce",
+            "A nonce of 31 bytes.",
+            bytes(&and(&[0x82, 4, 0x81, 0x58, 31], &[7; 31])),
+            "malformed",
+        ),
+        bad(
+            "heal-question",
             "trailing-byte",
             "One byte follows.",
-            bytes(&and(&heal::encode(&Question::Holdings(charter)), &[0])),
+            bytes(&and(&heal::encode(&Question::Body(RecordId([7; 32]))), &[0])),
             "malformed",
         ),
         bad(
             "heal-answer",
-            "promised-runs",
-            "2^32 runs promised, none sent.",
-            bytes(&[0x82, 0, 0x81, 0x9b, 0, 0, 0, 1, 0, 0, 0, 0]),
+            "promised-records",
+            "2^32 records promised, none sent.",
+            bytes(&[0x82, 1, 0x81, 0x9b, 0, 0, 0, 1, 0, 0, 0, 0]),
             "malformed",
         ),
         bad(
             "heal-answer",
-            "handle-in-capitals",
-            "A run of an author that is no handle.",
-            bytes(&and(&[0x82, 0, 0x81, 0x81, 0x85, 0x62], b"AB\x00\x00\x01\x01")),
+            "later-told",
+            "Something of kind 3 is told of a span.",
+            bytes(&[0x82, 0, 0x81, 0x81, 0x82, 3, 0x80]),
             "malformed",
         ),
     ]

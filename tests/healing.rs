@@ -1,0 +1,268 @@
+//! What gossip did not bring: nodes that were away, joined late or were cut off get it from whoever has
+//! it, in spite of those who lie and those who stall.
+
+use std::time::Instant;
+
+use hanse_node::mesh::MeshStream;
+use hanse_protocol::charter::CharterRef;
+use hanse_protocol::heal::{self, Answer, KeyChoice, Question};
+use hanse_protocol::identity::RecordId;
+use hanse_protocol::local::Readable;
+use hanse_protocol::reconcile::{Asked, Key, Place, Span, Sum, Told};
+use hanse_tests::api::Terms;
+use hanse_tests::evil::{Pantry, node_of, now};
+use hanse_tests::objects::{address, nth_address};
+use hanse_tests::wire::Wire;
+use hanse_tests::{Candidate, League, Node, eventually, hansed};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+/// Publishes so many records, one object each.
+async fn publishes(node: &Node, numbers: std::ops::Range<u32>) -> Vec<RecordId> {
+    let api = node.api();
+    let mut ids = Vec::new();
+    for number in numbers {
+        ids.push(
+            api.publish_one(&address(&nth_address(number), None), &Terms::default())
+                .await,
+        );
+    }
+    ids
+}
+
+/// Waits until a node holds all of these, with their bodies.
+async fn holds_all(node: &Node, ids: &[RecordId]) {
+    let api = node.api();
+    eventually(&format!("{} holds all {}", node.handle, ids.len()), async || {
+        let records = api.records().await;
+        let held = |id: &RecordId| {
+            let mut records = records.iter();
+            records.any(|record| record.id == *id && record.state != Readable::Awaited)
+        };
+        ids.iter().all(held).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_was_away_gets_exactly_what_it_missed_and_says_so() {
+    let mut league = League::of(hansed!(), &["port-city", "acme-water", "st-mary"]).await;
+    let before = publishes(league.steward(), 0..5).await;
+    holds_all(league.node("st-mary"), &before).await;
+    league.node_mut("st-mary").stop().await;
+    let mut missed = publishes(league.steward(), 5..45).await;
+    missed.extend(publishes(league.node("acme-water"), 45..85).await);
+    league.node_mut("st-mary").start().await;
+    let back = league.node("st-mary");
+    holds_all(back, &missed).await;
+    let api = back.api();
+    let metrics = api.metrics().await;
+    let healed = metrics.value("hanse_records_admitted_total{origin=\"heal\"}");
+    assert_eq!(healed, 80, "exactly what it missed");
+    assert!(
+        metrics.value("hanse_healed_records_total") == 80,
+        "and no more by other ways"
+    );
+    let status = eventually("it is done, and says with whom", async || {
+        let status = api.status().await;
+        (status.healing.behind == 0 && status.healing.last.is_some()).then_some(status)
+    })
+    .await;
+    let last = status.healing.last.unwrap();
+    assert!(last.member.is_some() && last.at >= status.started);
+    assert_eq!((status.healing.records, status.healing.catching_up), (80, None));
+    assert!(status.healing.bytes > 80 * 200);
+    assert_eq!((status.chains.gaps, status.chains.equivocations), (0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_joins_late_gets_history_and_what_was_taken_back_as_a_header_only() {
+    let mut league = League::of(hansed!(), &["port-city", "acme-water"]).await;
+    let mut ids = publishes(league.steward(), 0..30).await;
+    holds_all(league.node("acme-water"), &ids).await;
+    let taken_back = ids[7];
+    let retraction = league.steward().api().retract(&taken_back).await;
+    ids.push(retraction.expect("it is taken back").id);
+    holds_all(league.node("acme-water"), &ids).await;
+    let mut newcomer = Node::init(hansed!(), "st-mary");
+    newcomer.start().await;
+    league.takes_in(newcomer).await;
+    let newcomer = league.node("st-mary");
+    eventually("the newcomer holds it all", async || {
+        let records = newcomer.api().records().await;
+        ids.iter()
+            .all(|id| records.iter().any(|record| record.id == *id))
+            .then_some(())
+    })
+    .await;
+    let records = newcomer.api().records().await;
+    let gone = records.iter().find(|record| record.id == taken_back).unwrap();
+    assert!(gone.objects.is_none() && gone.state != Readable::Readable);
+}
+
+/// The newcomer only dials out, and only over a wire that breaks again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_conversation_that_is_cut_goes_on_where_it_stopped() {
+    let mut steward = Node::init(hansed!(), "port-city");
+    let wire = Wire::to(steward.mesh_port).await;
+    let external = format!("external = [\"/ip4/127.0.0.1/tcp/{}\"]", wire.port);
+    steward.set("#external = []", &external);
+    steward.start().await;
+    let founded = steward.api().found("Port City League").await.unwrap();
+    let mut league = League {
+        nodes: vec![steward],
+        community: founded.community,
+    };
+    let mut acme = Node::init(hansed!(), "acme-water");
+    acme.set("#profile = \"peer\"", "profile = \"leaf\"");
+    acme.start().await;
+    league.takes_in(acme).await;
+    holds_all(
+        league.node("acme-water"),
+        &publishes(league.steward(), 0..1).await,
+    )
+    .await;
+
+    league.node_mut("acme-water").stop().await;
+    let missed = publishes(league.steward(), 1..401).await;
+    let before = wire.bytes();
+    wire.breaks_after(64 << 10);
+    league.node_mut("acme-water").start().await;
+    holds_all(league.node("acme-water"), &missed).await;
+    let broken = wire.broken();
+    assert!(broken >= 2, "it broke {broken} times");
+    let metrics = league.node("acme-water").api().metrics().await;
+    let healed = metrics.value("hanse_healed_records_total");
+    // Whoever was alone gossips what it made meanwhile once somebody is there.
+    let gossiped = metrics.value("hanse_records_admitted_total{origin=\"gossip\"}");
+    assert_eq!(healed + gossiped, 400);
+    assert!(healed > 100, "{healed}");
+    let bytes = wire.bytes() - before;
+    assert!(bytes < 512 << 10, "{bytes} bytes for 400 records");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_who_lies_and_one_who_stalls_cost_little_time_while_an_honest_one_serves() {
+    let mut league = League::of(hansed!(), &["port-city", "acme-water"]).await;
+    let liar = Candidate::new("mallory").admitted_by(league.steward()).await;
+    let staller = Candidate::new("dawdle").admitted_by(league.steward()).await;
+    league.is_connected().await;
+    let (lies, stalls) = (
+        liar.visits(&[league.node("acme-water")]).await,
+        staller.visits(&[league.node("acme-water")]).await,
+    );
+    league.node_mut("acme-water").stop().await;
+    let missed = publishes(league.steward(), 0..120).await;
+    // Both say that they have it all, and that there is more; neither sends anything.
+    let records = league.steward().api().records().await;
+    let mut places: Vec<Place> = records
+        .iter()
+        .map(|record| Place {
+            created: record.created,
+            id: record.id,
+        })
+        .collect();
+    places.sort_unstable();
+    places.truncate(60);
+    lies.offers(Pantry {
+        places: places.clone(),
+        ..Pantry::default()
+    });
+    stalls.offers(Pantry {
+        places,
+        stalls: true,
+        ..Pantry::default()
+    });
+    let started = Instant::now();
+    league.node_mut("acme-water").start().await;
+    holds_all(league.node("acme-water"), &missed).await;
+    let took = started.elapsed();
+    assert!(took.as_secs() < 30, "it took {took:?}");
+}
+
+/// Talks to a node's healing over a stream of its own.
+struct Asker(MeshStream);
+
+impl Asker {
+    async fn asks(&mut self, question: &Question) -> Answer {
+        let bytes = heal::encode(question);
+        let length = u32::try_from(bytes.len()).unwrap();
+        self.0.write_u32(length).await.unwrap();
+        self.0.write_all(&bytes).await.unwrap();
+        self.0.flush().await.unwrap();
+        let mut bytes = vec![0; usize::try_from(self.0.read_u32().await.unwrap()).unwrap()];
+        self.0.read_exact(&mut bytes).await.unwrap();
+        heal::decode(&bytes).unwrap()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_names_a_nonce_is_compared_with_under_a_key_of_the_two_and_not_too_often() {
+    let league = League::of(hansed!(), &["port-city"]).await;
+    let partner = Candidate::new("st-mary").admitted_by(league.steward()).await;
+    let held = publishes(league.steward(), 0..3).await;
+    let mesh = partner.visits(&[league.steward()]).await;
+    let host = node_of(&partner.charters, &league.steward().handle);
+    let charter = partner.charters.newest().reference();
+    let mut asker = Asker(mesh.mesh.open_stream(host).await.unwrap());
+
+    let ours = [7; 32];
+    let Answer::Nonce(theirs) = asker.asks(&Question::Nonce(ours)).await else {
+        panic!("it names its nonce");
+    };
+    let again = asker.asks(&Question::Nonce(ours)).await;
+    assert_eq!(
+        again,
+        Answer::Nonce(theirs),
+        "it remembers none, and makes the same"
+    );
+    assert_eq!(asker.asks(&Question::Nonce([8; 32])).await, Answer::Later);
+    // Nothing was made before today, which both see under the same key only.
+    let before = Span {
+        from: Place::FIRST,
+        to: Place::at(now()).day(),
+    };
+    let compare = |key: &Key, choice, span| {
+        let digest = Sum::default().digest(key);
+        Question::Compare(charter, choice, vec![Asked { span, digest }])
+    };
+    let key = Key::of_pass(&ours, &theirs);
+    let told = asker.asks(&compare(&key, KeyChoice::Pass(ours), before)).await;
+    assert_eq!(told, Answer::Compared(vec![Told::Same]));
+    let other = Key::of_pass(&theirs, &ours);
+    let told = asker.asks(&compare(&other, KeyChoice::Pass(ours), before)).await;
+    assert_eq!(told, Answer::Compared(vec![Told::Places(vec![])]));
+    let told = asker.asks(&compare(&key, KeyChoice::Pass([8; 32]), before)).await;
+    assert_eq!(told, Answer::Later);
+    // Under the community's key all is compared, and can be fetched either way.
+    let key = Key::of_community(partner.community());
+    let told = asker.asks(&compare(&key, KeyChoice::Community, Span::ALL)).await;
+    let Answer::Compared(told) = told else {
+        panic!("it compares");
+    };
+    let [Told::Places(places)] = told.as_slice() else {
+        panic!("it lists what it has: {told:?}");
+    };
+    let mut ids: Vec<RecordId> = places.iter().map(|place| place.id).collect();
+    assert!(held.iter().all(|id| ids.contains(id)) && ids.len() == 3);
+    ids.push(RecordId([9; 32]));
+    for question in [
+        Question::Records(charter, ids),
+        Question::Span(charter, Span::ALL),
+    ] {
+        let Answer::Records(records) = asker.asks(&question).await else {
+            panic!("it sends them");
+        };
+        assert_eq!(records.len(), 3, "and what it does not hold it leaves out");
+        let mut length = [0; 4];
+        asker.0.read_exact(&mut length).await.unwrap();
+        let mut end = vec![0; usize::try_from(u32::from_be_bytes(length)).unwrap()];
+        asker.0.read_exact(&mut end).await.unwrap();
+        assert_eq!(heal::decode(&end), Ok(Answer::End(None)));
+    }
+    let elsewhere = CharterRef {
+        version: charter.version + 1,
+        ..charter
+    };
+    let told = asker.asks(&Question::Span(elsewhere, Span::ALL)).await;
+    assert_eq!(told, Answer::OtherCharter(charter));
+}
