@@ -208,7 +208,7 @@ impl Receiver {
             Ok(Frame::Presence(presence)) => {
                 let standing = self.exchange.standing();
                 let verdict = standing.charters.as_ref().map_or(Verdict::Ignore, |charters| {
-                    self.book.hear(&presence, charters, &standing)
+                    self.book.hear(courier, &presence, charters, &standing)
                 });
                 self.word(desk, courier, ticket, verdict);
             }

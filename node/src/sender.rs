@@ -91,7 +91,11 @@ impl Sender {
     }
 
     fn load_cursor(&self) -> Result<Position, StoreError> {
-        let note = self.store.note(CURSOR)?;
+        let note = match self.store.note(CURSOR) {
+            // Nobody knows any longer what was sent; what was not, healing brings.
+            Err(StoreError::Damaged { .. }) => return Ok(self.store.newest()),
+            note => note?,
+        };
         let cursor = note
             .and_then(|bytes| bytes.try_into().ok())
             .map(u64::from_be_bytes);
