@@ -18,6 +18,7 @@ use crate::mesh::MeshHandle;
 use crate::metrics::Metrics;
 use crate::receiver::Links;
 use crate::store::Reader;
+use ask::Outcome;
 use compare::{Daily, Fruitless, Passes};
 
 pub mod answer;
@@ -101,7 +102,8 @@ pub struct Healer {
 
 /// The healer's agenda.
 struct Agenda {
-    conversations: JoinSet<NodeId>,
+    /// Who was talked with, and whether it is to go on.
+    conversations: JoinSet<(NodeId, bool)>,
     busy: HashSet<NodeId>,
     again: HashSet<NodeId>,
     pulls: JoinSet<RecordId>,
@@ -241,17 +243,11 @@ impl Healer {
         let healer = self.clone();
         agenda.conversations.spawn(async move {
             let asked = healer.ask(peer, grace).await;
-            let connected = healer.links.now().into_iter().collect();
-            healer
-                .exchange
-                .compared(peer, matches!(asked, Ok(true)), connected);
+            healer.conclude(peer, asked.as_ref().ok().copied());
             match asked {
-                Ok(all) => {
+                Ok(outcome) => {
                     healer.shunned.forgive(&peer);
-                    if all {
-                        healer.progress.healed(peer);
-                    }
-                    healer.metrics.healed(if all { "done" } else { "some" });
+                    return (peer, outcome.goes_on());
                 }
                 Err(error) => {
                     tracing::info!(peer = %peer, %error, "healing stopped early");
@@ -265,13 +261,33 @@ impl Healer {
                     }
                 }
             }
-            peer
+            (peer, false)
         });
     }
 
-    fn conversed(&self, agenda: &mut Agenda, peer: Option<NodeId>) {
-        match peer {
-            Some(peer) => {
+    /// What a conversation says of a peer, if it was not broken off.
+    fn conclude(&self, peer: NodeId, outcome: Option<Outcome>) {
+        let whole = outcome == Some(Outcome::Whole);
+        // Who is sending much is waited for; who sends a little now and then would be for ever.
+        if !outcome.is_some_and(Outcome::brings_much) {
+            let connected = self.links.now().into_iter().collect();
+            self.exchange.compared(peer, whole, connected);
+        }
+        if whole {
+            self.progress.healed(peer);
+        }
+        if let Some(outcome) = outcome {
+            self.metrics.healed(if whole { "done" } else { "some" });
+            if !outcome.goes_on() {
+                self.progress.ended();
+            }
+        }
+    }
+
+    /// A conversation ended; whether it is to go on when others had their turn.
+    fn conversed(&self, agenda: &mut Agenda, done: Option<(NodeId, bool)>) {
+        match done {
+            Some((peer, _)) => {
                 agenda.busy.remove(&peer);
             }
             // A conversation that panicked names nobody; no peer may stay barred for it.
@@ -286,12 +302,12 @@ impl Healer {
         again
             .into_iter()
             .for_each(|peer| self.converse(agenda, peer, GRACE));
-        let asked: Vec<NodeId> = connected
-            .into_iter()
-            .filter(|peer| !self.shunned.is(peer))
-            .collect();
+        if let Some((peer, true)) = done
+            && connected.contains(&peer)
+        {
+            self.converse(agenda, peer, Duration::ZERO);
+        }
         let needs = self.progress.needs();
-        needs.let_go(&asked);
         if needs.behind() > 0 {
             self.recruit(agenda);
         }

@@ -212,9 +212,7 @@ impl Answerer {
     }
 
     fn nonce_for(&self, from: &NodeId, theirs: &[u8; 32]) -> [u8; 32] {
-        let mut hasher = blake3::Hasher::new_keyed(&self.secret);
-        hasher.update(&from.0).update(theirs);
-        *hasher.finalize().as_bytes()
+        Key::answer_nonce(&self.secret, &from.0, theirs)
     }
 
     async fn by_id(

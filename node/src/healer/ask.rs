@@ -13,17 +13,27 @@ use hanse_protocol::reconcile::{PassError, Place};
 use tokio::time::Instant;
 
 use super::Healer;
+use super::compare::{Comparing, Hidden};
 use super::needs::{Needs, Work};
 use super::talk::{self, Patience, TalkError};
 use crate::exchange::{CharterFate, ExchangeError};
 use crate::mesh::{MeshError, MeshStream};
 use crate::store::StoreError;
+use crate::store::entry::Position;
 
-/// How often one conversation compares, fetching in between.
+/// How often one conversation compares to the end, fetching in between.
 const ROUNDS: usize = 16;
 
-/// Records of one conversation that may be refused, known already or never come, beside as many as are
-/// of use.
+/// How long one conversation may take in all: then it is another peer's turn, and this one's goes on later
+/// where it stopped.
+const TURN: Duration = Duration::from_secs(2 * 60);
+
+/// Of one conversation so many new records are much, so that who is waited for may send more of them: no
+/// member can make up so many within the budget.
+const MUCH: usize = 1_024;
+
+/// Records of one conversation that may be refused, known already or never come, beside as many as became
+/// known meanwhile, from whomever: what comes twice at once is nobody's fault.
 const IDLE: usize = 4_096;
 
 /// How often it is looked again, a second each, whether others left something to fetch.
@@ -52,6 +62,8 @@ pub(super) enum AskError {
     Useless,
     #[error("the peer was too slow: another was asked")]
     Slow,
+    #[error("nothing of use came in the time of a conversation")]
+    Barren,
     #[error("the peer stands under another charter")]
     OtherCharter,
     #[error("the peer does not list us yet; it closes and is dialled again")]
@@ -67,9 +79,15 @@ impl AskError {
                 | Self::Pass(_)
                 | Self::Useless
                 | Self::Slow
+                | Self::Barren
                 | Self::Talk(TalkError::TooLarge(_) | TalkError::Malformed)
         );
         garbage || self.is_silence()
+    }
+
+    /// Whether what was compared so far stands: the peer answered as it should, as far as it did.
+    fn is_cut(&self) -> bool {
+        !self.is_waste() || self.is_silence() || matches!(self, Self::Slow | Self::Barren)
     }
 
     /// Whether the link itself may be dead: the other end took it up and then said nothing.
@@ -109,37 +127,96 @@ impl Line {
     }
 }
 
+/// What a conversation that was not broken off entitles to conclude of this one peer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// It was compared with from one end to the other, and all it told that this node lacked is held or
+    /// was turned away.
+    Whole,
+    /// It holds what it did not give, or says so.
+    Left,
+    /// Its time was up while new records came, so many: there may be more.
+    More(usize),
+}
+
+impl Outcome {
+    /// Whether the conversation is only to be continued.
+    pub(super) const fn goes_on(self) -> bool {
+        matches!(self, Self::More(_))
+    }
+
+    /// Whether so much came that the rest is worth waiting for.
+    pub(super) const fn brings_much(self) -> bool {
+        matches!(self, Self::More(admitted) if admitted >= MUCH)
+    }
+}
+
 /// A conversation under way.
 pub(super) struct Conversation<'a> {
     pub(super) healer: &'a Healer,
     pub(super) peer: NodeId,
     pub(super) line: Line,
     pub(super) charters: Arc<CharterChain>,
+    /// What is being compared.
+    pub(super) comparing: Option<Comparing>,
+    /// What is being compared under a key of the two.
+    pub(super) hidden: Option<Hidden>,
     /// Records that were new.
     pub(super) admitted: usize,
     /// Records that were of no use.
     pub(super) idle: usize,
+    /// The store's newest entry when it began.
+    began_at: Position,
+    /// Whether it is we who keep the peer waiting.
+    pub(super) ours: bool,
+}
+
+impl Drop for Conversation<'_> {
+    /// However it ends, what was compared is kept, and what its peer claimed is for its next conversation.
+    fn drop(&mut self) {
+        self.healer.progress.needs().forget(&self.peer);
+        if let Some(comparing) = self.comparing.take() {
+            self.healer.passes.put(self.peer, comparing.pass);
+        }
+        if let Some(hidden) = self.hidden.take() {
+            self.healer.daily.put_off(self.peer, hidden);
+        }
+    }
 }
 
 impl Healer {
-    /// One conversation with one peer; whether it holds nothing now that this node lacks. `grace` is
-    /// given to gossip before what is missing is fetched.
-    pub(super) async fn ask(&self, peer: NodeId, grace: Duration) -> Result<bool, AskError> {
+    /// One conversation with one peer, and what came of it. `grace` is given to gossip before what is
+    /// missing is fetched.
+    pub(super) async fn ask(&self, peer: NodeId, grace: Duration) -> Result<Outcome, AskError> {
         self.settle_charter(peer).await?;
         let standing = self.exchange.standing();
         let Some(charters) = standing.charters.clone() else {
-            return Ok(false);
+            return Ok(Outcome::Left);
         };
         let mut conversation = Conversation {
             healer: self,
             peer,
             line: Line::open(self, peer).await?,
             charters,
+            comparing: self.passes.take(&peer).map(Comparing::resumed),
+            hidden: None,
             admitted: 0,
             idle: 0,
+            began_at: self.store.newest(),
+            ours: false,
         };
-        conversation.check_daily().await?;
-        conversation.run(grace).await
+        match tokio::time::timeout(TURN, conversation.run(grace)).await {
+            Ok(Err(error)) if !error.is_cut() => {
+                // Whoever answers wrongly begins anew.
+                (conversation.comparing, conversation.hidden) = (None, None);
+                Err(error)
+            }
+            Ok(outcome) => outcome,
+            Err(_) if conversation.admitted > 0 || conversation.ours => {
+                Ok(Outcome::More(conversation.admitted))
+            }
+            Err(_) => Err(AskError::Barren),
+        }
     }
 
     /// Makes both sides stand under the newer of their charters.
@@ -180,30 +257,41 @@ impl Healer {
 }
 
 impl Conversation<'_> {
-    async fn run(&mut self, grace: Duration) -> Result<bool, AskError> {
-        let mut least = usize::MAX;
-        for round in 0..ROUNDS {
-            let admitted = self.admitted;
-            let missing = self.compare().await?;
-            if missing == 0 {
-                return Ok(self.fruitless().is_empty());
-            }
-            self.healer.progress.lacks();
-            if round == 0 && !grace.is_zero() {
-                tokio::time::sleep(grace).await;
+    async fn run(&mut self, grace: Duration) -> Result<Outcome, AskError> {
+        self.check_daily().await?;
+        let (mut least, mut before, mut passes) = (usize::MAX, self.admitted, 0);
+        let mut grace = Some(grace).filter(|grace| !grace.is_zero());
+        loop {
+            let found = self.compare().await?;
+            if found > 0 {
+                self.healer.progress.lacks();
+                if let Some(grace) = grace.take() {
+                    tokio::time::sleep(grace).await;
+                }
             }
             self.fetch_all().await?;
-            // What is still missing is what this peer cannot serve or this node cannot take.
-            if self.admitted == admitted && missing >= least {
-                break;
+            let Some(ended) = self.comparing.take_if(|comparing| comparing.pass.is_done()) else {
+                continue;
+            };
+            // What went on where it stopped says nothing of what was compared before.
+            if ended.whole {
+                if ended.found == 0 {
+                    let left = !self.fruitless().is_empty() || self.healer.daily.is_owing(&self.peer);
+                    return Ok(if left { Outcome::Left } else { Outcome::Whole });
+                }
+                // What is still missing is what this peer cannot serve or this node cannot take.
+                passes += 1;
+                if passes == ROUNDS || (self.admitted == before && ended.found >= least) {
+                    return Ok(Outcome::Left);
+                }
+                least = least.min(ended.found);
             }
-            least = least.min(missing);
+            before = self.admitted;
         }
-        Ok(false)
     }
 
-    /// Fetches from this peer until nothing is left that it may have.
-    async fn fetch_all(&mut self) -> Result<(), AskError> {
+    /// Fetches from this peer until nothing is left that it claims.
+    pub(super) async fn fetch_all(&mut self) -> Result<(), AskError> {
         let needs: Needs = self.healer.progress.needs().clone();
         let mut waits = 0;
         loop {
@@ -211,6 +299,10 @@ impl Conversation<'_> {
                 Work::Fetch(lease) => {
                     waits = 0;
                     self.fetch(&lease).await?;
+                }
+                Work::Look(spans) => {
+                    waits = 0;
+                    self.look(spans).await?;
                 }
                 Work::Wait if waits < WAITS => {
                     waits += 1;
@@ -225,7 +317,9 @@ impl Conversation<'_> {
     pub(super) fn count(&mut self, useful: usize, idle: usize) -> Result<(), AskError> {
         self.admitted += useful;
         self.idle += idle;
-        if self.idle > IDLE + self.admitted {
+        let came = self.healer.store.newest().0.saturating_sub(self.began_at.0);
+        let came = usize::try_from(came).unwrap_or(usize::MAX).max(self.admitted);
+        if self.idle > IDLE.saturating_add(came) {
             Err(AskError::Useless)
         } else {
             Ok(())

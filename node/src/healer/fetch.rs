@@ -30,7 +30,7 @@ const KIB: usize = 1 << 10;
 /// Most records of an answer about a span: an answer ends with the page that makes it full.
 const MOST: usize = 2 * STREAMED;
 
-/// What a span counts for of which a peer sends nothing although it says that it has something there.
+/// What a span counts for of which a peer sends nothing although it said that it holds much there.
 const IN_VAIN: usize = 1_024;
 
 /// A batch that waits for its commit, and the bytes of it.
@@ -49,11 +49,11 @@ struct Arriving {
 }
 
 impl Conversation<'_> {
-    /// Fetches what a lease is for. What does not come is for another peer, unless the conversation was
-    /// only cut.
+    /// Fetches what a lease is for. What does not come this peer claims no longer, unless the conversation
+    /// was only cut.
     pub(super) async fn fetch(&mut self, lease: &Lease) -> Result<(), AskError> {
         let fetched = self.fetch_leased(lease).await;
-        if fetched.as_ref().map_or_else(AskError::is_waste, |()| true) {
+        if fetched.as_ref().is_err_and(AskError::is_waste) {
             lease.asked_in_vain();
         }
         fetched
@@ -73,6 +73,7 @@ impl Conversation<'_> {
                 (Question::Records(charter, ids), most)
             }
         };
+        let before = self.admitted;
         self.line.ask(&question).await?;
         let (received, rest) = self.receive(lease, most).await?;
         match &lease.piece {
@@ -80,16 +81,12 @@ impl Conversation<'_> {
                 if rest.is_some_and(|rest| rest <= span.from || rest >= span.to) {
                     return Err(AskError::Protocol);
                 }
-                if received > 0 {
-                    lease.settle_to(rest, received);
-                    return Ok(());
-                }
-                // Nothing of what it says it has; another never said so.
-                self.count(0, if lease.is_said(&span.to) { IN_VAIN } else { 0 })
+                lease.through(rest, received, self.admitted - before);
+                self.count(0, if received == 0 { IN_VAIN } else { 0 })
             }
             Piece::Records(places) => {
-                let mut left = self.still_lacking(lease, places).await?;
-                left.retain(|place| lease.is_said(place));
+                let left = self.still_lacking(lease, places).await?;
+                lease.unserved(&left);
                 let idle = left.len();
                 self.healer.fruitless.add(self.peer, left);
                 self.count(0, idle)
@@ -103,11 +100,10 @@ impl Conversation<'_> {
         let mut arriving = Arriving::default();
         let heard = self.listen(lease, most, &mut arriving).await;
         if !arriving.records.is_empty() {
-            self.hand_over(&mut arriving).await?;
+            self.hand_over(lease, &mut arriving).await?;
         }
         while let Some(batch) = arriving.waiting.pop_front() {
-            self.committed(batch).await?;
-            lease.renew();
+            self.committed(lease, batch).await?;
         }
         heard
     }
@@ -130,7 +126,7 @@ impl Conversation<'_> {
                         arriving.bytes += carried.header.len() + carried.body.as_ref().map_or(0, Vec::len);
                         arriving.records.push(carried);
                         if arriving.records.len() >= BATCH_RECORDS || arriving.bytes >= BATCH_BYTES {
-                            self.hand_over(arriving).await?;
+                            self.hand_over(lease, arriving).await?;
                         }
                     }
                 }
@@ -141,15 +137,17 @@ impl Conversation<'_> {
     }
 
     /// Gives what has come to the exchange, once there is room.
-    async fn hand_over(&mut self, arriving: &mut Arriving) -> Result<(), AskError> {
+    async fn hand_over(&mut self, lease: &Lease, arriving: &mut Arriving) -> Result<(), AskError> {
         while arriving.waiting.len() >= WAITING
             && let Some(batch) = arriving.waiting.pop_front()
         {
-            self.committed(batch).await?;
+            self.committed(lease, batch).await?;
         }
         let records = std::mem::take(&mut arriving.records);
         let bytes = std::mem::take(&mut arriving.bytes);
+        self.waits_for_us(lease, true);
         let room = room(Arc::clone(&self.healer.in_flight), bytes).await;
+        self.waits_for_us(lease, false);
         let (exchange, peer) = (self.healer.exchange.clone(), self.peer);
         let count = records.len();
         let healed = tokio::spawn(async move {
@@ -165,13 +163,22 @@ impl Conversation<'_> {
         Ok(())
     }
 
-    async fn committed(&mut self, batch: Batch) -> Result<(), AskError> {
+    /// Notes whether the peer waits for our disk: that is no fault of its.
+    fn waits_for_us(&mut self, lease: &Lease, ours: bool) {
+        self.ours = ours;
+        lease.waits_for_us(ours);
+    }
+
+    async fn committed(&mut self, lease: &Lease, batch: Batch) -> Result<(), AskError> {
         let Batch {
             records,
             bytes,
             healed,
         } = batch;
-        let healed = healed.await??;
+        self.waits_for_us(lease, true);
+        let healed = healed.await;
+        self.waits_for_us(lease, false);
+        let healed = healed??;
         self.healer.progress.came(healed.admitted, bytes);
         self.healer.metrics.healed_records(healed.admitted, bytes);
         self.count(healed.admitted, records.saturating_sub(healed.admitted))

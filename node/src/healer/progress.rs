@@ -136,17 +136,22 @@ impl Progress {
         }
     }
 
-    /// Records came, so many of them new. Nothing is being caught up any longer once nothing is missing.
+    /// A conversation came to its end. If nobody claims to hold what is missing, nothing is being caught up
+    /// any longer.
+    pub(super) fn ended(&self) {
+        if self.needs.behind() == 0 {
+            self.told().catching_up = None;
+        }
+    }
+
+    /// Records came, so many of them new.
     pub(super) fn came(&self, records: usize, bytes: usize) {
-        let done = self.needs.behind() == 0;
         let records = u64::try_from(records).unwrap_or(u64::MAX);
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let mut told = self.told();
         told.records = told.records.saturating_add(records);
         told.bytes = told.bytes.saturating_add(bytes);
-        if done {
-            told.catching_up = None;
-        } else if let Some(catching) = &mut told.catching_up {
+        if let Some(catching) = &mut told.catching_up {
             catching.records = catching.records.saturating_add(records);
             catching.bytes = catching.bytes.saturating_add(bytes);
         }
@@ -158,5 +163,33 @@ impl Progress {
             true => told.turned_away.insert(peer, clock::now()),
             false => told.turned_away.remove(&peer),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use hanse_protocol::reconcile::{Need, Place};
+
+    use super::*;
+
+    #[test]
+    fn what_is_caught_up_since_when_ends_with_the_last_that_was_missing() {
+        let (progress, peer) = (Progress::default(), NodeId([1; 32]));
+        let lacks = || {
+            progress.needs().add(peer, vec![Need::Record(Place::FIRST)]);
+            progress.lacks();
+        };
+        lacks();
+        // It comes before it is settled that it came.
+        progress.came(1, 300);
+        let caught = progress.now().catching_up.unwrap();
+        assert_eq!((caught.records, caught.bytes), (1, 300));
+        progress.needs().forget(&peer);
+        progress.ended();
+        assert_eq!(progress.now().catching_up, None);
+        lacks();
+        // What is missing now is counted by itself.
+        assert_eq!(progress.now().catching_up.unwrap().records, 0);
+        assert_eq!(progress.now().records, 1);
     }
 }
