@@ -143,6 +143,9 @@ impl Worker {
         let Some(charters) = self.charters.clone() else {
             return Ok(false);
         };
+        if self.judge_beyond(&charters)? {
+            return Ok(true);
+        }
         let (now, at) = (clock::now(), Instant::now());
         let trusted = self.trusts_clock(now, at);
         let expire = trusted && at >= self.keeping.next;

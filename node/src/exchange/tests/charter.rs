@@ -5,7 +5,6 @@ use hanse_protocol::charter::{CharterChain, SignedCharter};
 use hanse_protocol::local::{Change, ProposalFile, ProposalReply, ProposeRequest};
 
 use super::*;
-use crate::healer::answer::counts;
 use crate::store::entry::CharterEntry;
 use crate::store::facts::Derive;
 
