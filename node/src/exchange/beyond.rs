@@ -9,6 +9,8 @@ use hanse_protocol::admission::Admitted;
 use hanse_protocol::charter::member::Member;
 use hanse_protocol::charter::{CharterChain, CharterHash};
 use hanse_protocol::identity::Handle;
+use hanse_protocol::limits;
+use hanse_protocol::timestamp::Timestamp;
 use tokio::sync::watch;
 
 use super::worker::Worker;
@@ -60,7 +62,7 @@ impl Worker {
         self.beyond.moved = (0, 0);
         self.beyond.due.clear();
         for member in &charters.charter().members {
-            let endings = endings(member);
+            let endings = endings(charters, member);
             if !self
                 .store
                 .is_judged(charters.community(), &member.handle, endings)?
@@ -107,8 +109,8 @@ impl Worker {
     }
 }
 
-/// What stands for the endings of a member.
-fn endings(member: &Member) -> Endings {
+/// What stands for the endings of a member, and for when they came.
+fn endings(charters: &CharterChain, member: &Member) -> Endings {
     let lanes = member.lanes.iter().filter(|lane| lane.closed.is_some());
     let lanes: Vec<_> = lanes.map(|lane| (lane.number, &lane.closed)).collect();
     let keys = member.signing.iter().filter(|key| key.closed.is_some());
@@ -116,9 +118,15 @@ fn endings(member: &Member) -> Endings {
     if member.ended.is_none() && lanes.is_empty() && keys.is_empty() {
         return Endings::default();
     }
-    let told = minicbor::to_vec((&member.ended, lanes, keys)).unwrap_or_default();
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&told);
+    hasher.update(&minicbor::to_vec((&member.ended, lanes, keys)).unwrap_or_default());
+    for lane in &member.lanes {
+        for key in &member.signing {
+            let ended = charters.ended_at(&member.handle, lane.number, key.key.id());
+            let ended = ended.map_or(u64::MAX, Timestamp::as_millis);
+            hasher.update(&ended.to_be_bytes());
+        }
+    }
     let mut endings = [0; 16];
     hasher.finalize_xof().fill(&mut endings);
     Endings(endings)
@@ -136,5 +144,8 @@ pub(crate) fn counts(charters: &CharterChain, header: &[u8]) -> bool {
     };
     let mut keys = member.signing.iter();
     let signing = keys.find(|signing| signing.key.id() == admitted.key());
-    signing.is_some_and(|signing| member.accepts(&signing.key, header.lane, header.epoch, header.seq, id))
+    let ended = charters.ended_at(&header.author, header.lane, admitted.key());
+    ended.is_none_or(|ended| header.created <= ended.after(limits::SKEW))
+        && signing
+            .is_some_and(|signing| member.accepts(&signing.key, header.lane, header.epoch, header.seq, id))
 }

@@ -60,6 +60,7 @@ impl Conversation<'_> {
     }
 
     async fn fetch_leased(&mut self, lease: &Lease) -> Result<(), AskError> {
+        self.still_stands()?;
         let charter = self.charters.newest().reference();
         let (question, most) = match &lease.piece {
             Piece::Span(span) => (Question::Span(charter, *span), MOST),
