@@ -207,6 +207,9 @@ pub struct Healed {
     pub admitted: usize,
     /// Records that were refused.
     pub refused: usize,
+    /// Those of them that have expired, if nobody has said yet that our clock is right: they may be
+    /// taken later.
+    pub early: usize,
 }
 
 /// What came of a body that was pulled.

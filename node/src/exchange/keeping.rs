@@ -245,7 +245,7 @@ impl Worker {
         Ok(tended.more)
     }
 
-    fn trusts_clock(&mut self, now: Timestamp, at: Instant) -> bool {
+    pub(super) fn trusts_clock(&mut self, now: Timestamp, at: Instant) -> bool {
         let others = if self.clocks.astray(now, at).is_some() {
             Others::Contradict
         } else if self.clocks.vouch(now, at) {

@@ -175,7 +175,10 @@ impl Conversation<'_> {
         let healed = healed.await??;
         self.healer.progress.came(healed.admitted, bytes);
         self.healer.metrics.healed_records(healed.admitted, bytes);
-        self.count(healed.admitted, records.saturating_sub(healed.admitted))
+        self.count(
+            healed.admitted,
+            records.saturating_sub(healed.admitted + healed.early),
+        )
     }
 
     /// Those of the records wanted under a lease that are still missing; the others are settled.
