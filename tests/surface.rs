@@ -173,8 +173,10 @@ async fn an_organisation_is_taken_in_and_shown_out_at_the_terminal() {
         keys(&status),
         [
             "agent",
+            "chains",
             "clock",
             "community",
+            "healing",
             "listening",
             "member",
             "over_budget",

@@ -22,6 +22,7 @@ fn every_group_gives_its_figures() {
         .map(|figure| figure["group"].as_str().unwrap())
         .collect();
     let all = [
+        "catchup",
         "commit",
         "league",
         "memory",

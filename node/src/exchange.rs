@@ -29,6 +29,7 @@ mod budget;
 mod complaints;
 mod derive;
 mod held;
+mod judging;
 mod keeping;
 mod membership;
 mod publish;
@@ -39,6 +40,7 @@ mod retracting;
 mod shedding;
 #[cfg(test)]
 mod tests;
+mod turns;
 mod worker;
 
 pub use budget::Overdrawn;
@@ -49,9 +51,12 @@ pub(crate) use membership::view_of;
 pub use restored::{Home, Restored};
 pub use worker::{Parts, StartError, Thread, start};
 
-/// Pieces of work that may wait for the exchange; a full queue means Ignore for gossip and 503 for
-/// callers.
+/// Pieces of work that peers brought and that may wait for the exchange; a full queue means Ignore for
+/// gossip.
 pub const INBOX: usize = 1_024;
+
+/// Pieces of work that were asked for here and may wait; callers wait for a place.
+pub const DESK: usize = 256;
 
 /// Who asked for something: for the audit log.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -257,7 +262,7 @@ enum Command {
         reply: Reply<BodyFate>,
     },
     Charters {
-        charters: Vec<Vec<u8>>,
+        charters: membership::charters::Looked,
         reply: Reply<CharterFate>,
     },
     Note {
@@ -312,6 +317,9 @@ impl Command {
 #[derive(Clone)]
 pub struct Exchange {
     inbox: mpsc::Sender<Command>,
+    desk: mpsc::Sender<Command>,
+    /// Held by whoever has charters read.
+    reading: Arc<tokio::sync::Mutex<()>>,
     standing: watch::Receiver<Arc<Standing>>,
     position: watch::Receiver<Position>,
     held: held::Shared,
@@ -331,7 +339,7 @@ impl Exchange {
         actor: Actor,
         request: local::PublishRequest,
     ) -> Result<local::PublishReply, ExchangeError> {
-        self.ask(|reply| Command::Publish(actor, request, reply)).await
+        self.demand(|reply| Command::Publish(actor, request, reply)).await
     }
 
     /// Writes this node's request to join a community.
@@ -339,7 +347,7 @@ impl Exchange {
     /// # Errors
     /// [`ExchangeError`].
     pub async fn request(&self, actor: Actor) -> Result<local::RequestReply, ExchangeError> {
-        self.ask(|reply| Command::Request(actor, reply)).await
+        self.demand(|reply| Command::Request(actor, reply)).await
     }
 
     /// Founds a community with this node's member as its one steward.
@@ -351,7 +359,7 @@ impl Exchange {
         actor: Actor,
         request: local::FoundRequest,
     ) -> Result<local::Founded, ExchangeError> {
-        self.ask(|reply| Command::Found(actor, request, reply)).await
+        self.demand(|reply| Command::Found(actor, request, reply)).await
     }
 
     /// Admits who wrote a request, by a new charter.
@@ -363,7 +371,7 @@ impl Exchange {
         actor: Actor,
         request: local::AdmitRequest,
     ) -> Result<local::Admission, ExchangeError> {
-        self.ask(|reply| Command::Admit(actor, request, reply)).await
+        self.demand(|reply| Command::Admit(actor, request, reply)).await
     }
 
     /// Ends a membership, by a new charter.
@@ -371,7 +379,7 @@ impl Exchange {
     /// # Errors
     /// [`ExchangeError::UnknownMember`], [`ExchangeError::Invalid`], [`ExchangeError::NoCommunity`].
     pub async fn expel(&self, actor: Actor, member: Handle) -> Result<local::CharterReply, ExchangeError> {
-        self.ask(|reply| Command::Expel(actor, member, reply)).await
+        self.demand(|reply| Command::Expel(actor, member, reply)).await
     }
 
     /// Joins the community of an invite.
@@ -383,7 +391,7 @@ impl Exchange {
         actor: Actor,
         request: local::JoinRequest,
     ) -> Result<local::CharterReply, ExchangeError> {
-        self.ask(|reply| Command::Join(actor, request, reply)).await
+        self.demand(|reply| Command::Join(actor, request, reply)).await
     }
 
     /// Proposes a change; with a threshold of one it is in force when the answer comes.
@@ -396,7 +404,7 @@ impl Exchange {
         actor: Actor,
         request: local::ProposeRequest,
     ) -> Result<local::ProposalReply, ExchangeError> {
-        self.ask(|reply| Command::Propose(actor, request, reply)).await
+        self.demand(|reply| Command::Propose(actor, request, reply)).await
     }
 
     /// Signs a proposal, and puts it in force if enough have.
@@ -409,7 +417,7 @@ impl Exchange {
         actor: Actor,
         file: local::ProposalFile,
     ) -> Result<local::ProposalReply, ExchangeError> {
-        self.ask(|reply| Command::Endorse(actor, file, reply)).await
+        self.demand(|reply| Command::Endorse(actor, file, reply)).await
     }
 
     /// Takes in the signatures of a proposal, and puts it in force if there are enough.
@@ -421,7 +429,7 @@ impl Exchange {
         actor: Actor,
         file: local::ProposalFile,
     ) -> Result<local::ProposalReply, ExchangeError> {
-        self.ask(|reply| Command::Submit(actor, file, reply)).await
+        self.demand(|reply| Command::Submit(actor, file, reply)).await
     }
 
     /// Hands over a steward's head, or gives the reply back if the inbox is full.
@@ -454,7 +462,7 @@ impl Exchange {
     /// # Errors
     /// [`ExchangeError::Invalid`], [`ExchangeError::NoCommunity`], [`ExchangeError::Restored`].
     pub async fn retract(&self, actor: Actor, id: RecordId) -> Result<local::RetractReply, ExchangeError> {
-        self.ask(|reply| Command::Retract(actor, id, reply)).await
+        self.demand(|reply| Command::Retract(actor, id, reply)).await
     }
 
     /// Looks at what has passed its time now; with `confirm` the clock is taken for right.
@@ -462,13 +470,13 @@ impl Exchange {
     /// # Errors
     /// [`ExchangeError`].
     pub async fn retain(&self, actor: Actor, confirm: bool) -> Result<local::RetainReply, ExchangeError> {
-        self.ask(|reply| Command::Retain(actor, confirm, reply)).await
+        self.demand(|reply| Command::Retain(actor, confirm, reply)).await
     }
 
     /// Tells that a conversation with a peer ended: whether it was found to hold nothing that this node
     /// lacks, and who is connected. Best effort.
     pub fn compared(&self, peer: NodeId, whole: bool, connected: Vec<NodeId>) {
-        let _ = self.inbox.try_send(Command::Compared {
+        let _ = self.desk.try_send(Command::Compared {
             peer,
             whole,
             connected,
@@ -531,12 +539,41 @@ impl Exchange {
         .await
     }
 
-    /// Offers charters, oldest first; answers after the commit.
+    /// Offers charters, oldest first; answers after the commit. They are read one offer after another,
+    /// beside the exchange's thread.
     ///
     /// # Errors
     /// [`ExchangeError::NoCommunity`], [`ExchangeError::Store`], [`ExchangeError::Stopped`].
     pub async fn charters(&self, charters: Vec<Vec<u8>>) -> Result<CharterFate, ExchangeError> {
-        self.ask(|reply| Command::Charters { charters, reply }).await
+        let turn = self.reading.lock().await;
+        self.read_charters(charters, turn).await
+    }
+
+    /// As [`Self::charters`], if no other offer is being read: what strangers offer waits for nothing, so
+    /// that it does not crowd out what members offer.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Busy`], and those of [`Self::charters`].
+    pub async fn charters_now(&self, charters: Vec<Vec<u8>>) -> Result<CharterFate, ExchangeError> {
+        let turn = self.reading.try_lock().map_err(|_| ExchangeError::Busy)?;
+        self.read_charters(charters, turn).await
+    }
+
+    /// The turn is held until what was adopted is in the standing, which the next offer is held against.
+    async fn read_charters(
+        &self,
+        offered: Vec<Vec<u8>>,
+        _turn: tokio::sync::MutexGuard<'_, ()>,
+    ) -> Result<CharterFate, ExchangeError> {
+        let charters = self.standing().charters.clone();
+        let charters = charters.ok_or(ExchangeError::NoCommunity)?;
+        let look = move || membership::charters::Looked::at(offered, &charters);
+        let looked = tokio::task::spawn_blocking(look).await;
+        let charters = looked.map_err(|_| ExchangeError::Stopped)?;
+        match charters.settled() {
+            Some(fate) => Ok(fate),
+            None => self.ask(|reply| Command::Charters { charters, reply }).await,
+        }
     }
 
     /// Keeps a small durable fact, such as a cursor. Best effort: `false` if there was no room.
@@ -613,9 +650,21 @@ impl Exchange {
         self.held.is_aside(place)
     }
 
+    /// As [`Self::ask`], of what is asked for here: it does not wait behind what peers bring.
+    async fn demand<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ExchangeError> {
+        Self::answer(&self.desk, command).await
+    }
+
     async fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<T, ExchangeError> {
+        Self::answer(&self.inbox, command).await
+    }
+
+    async fn answer<T>(
+        queue: &mpsc::Sender<Command>,
+        command: impl FnOnce(Reply<T>) -> Command,
+    ) -> Result<T, ExchangeError> {
         let (reply, answer) = oneshot::channel();
-        self.inbox
+        queue
             .send(command(reply))
             .await
             .map_err(|_| ExchangeError::Stopped)?;

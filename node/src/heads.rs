@@ -20,6 +20,10 @@ pub const FRESH: Duration = Duration::from_secs(7 * 24 * 3_600);
 /// speak every minute.
 const KEEP: Duration = Duration::from_secs(3_600);
 
+/// How much later than its last a steward's word must be to be heard and passed on: it cannot make all
+/// others talk of it without pause.
+const SOONEST: Duration = Duration::from_secs(1);
+
 /// What a steward said last.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 #[cbor(array)]
@@ -95,11 +99,11 @@ impl Heads {
     }
 
     /// Hears a head that was verified. `false` if it says nothing new: a later word replaces an
-    /// earlier one, never the reverse.
+    /// earlier one, never the reverse, and one that follows at once says next to nothing.
     pub fn hear(&mut self, head: &Head) -> bool {
         let before = self.said.get(&head.steward);
         // A second node of the steward may lag behind the first.
-        if before.is_some_and(|before| before.at >= head.at || before.version > head.version) {
+        if before.is_some_and(|before| before.at.after(SOONEST) > head.at || before.version > head.version) {
             return false;
         }
         let said = Said {

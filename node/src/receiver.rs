@@ -29,8 +29,21 @@ use tabs::{Hearing, Tabs};
 /// else it is asked does not wait long.
 const AT_EXCHANGE: usize = 64;
 
-/// What a courier pays for a charter: it bears the signatures of several stewards.
-const CHARTER: Idle = Idle(64);
+/// What a courier pays for a charter: it bears the signatures of several stewards, and its bytes are hashed
+/// and compared.
+fn charter_cost(bytes: usize) -> Idle {
+    Idle(u32::try_from(bytes / 256).unwrap_or(u32::MAX).saturating_add(64))
+}
+
+/// What a member pays for a question about charters.
+fn call_cost(bytes: usize) -> Idle {
+    let Idle(word) = Idle::WORD;
+    Idle(
+        u32::try_from(bytes / 256)
+            .unwrap_or(u32::MAX)
+            .saturating_add(word),
+    )
+}
 
 /// Charter calls and frames that are looked at at once.
 const CALLS: usize = 16;
@@ -149,6 +162,13 @@ impl Receiver {
                 question,
                 answer,
             } => {
+                // Of strangers the mesh hears few, and what they bring waits for nothing.
+                if listed {
+                    if !self.hears(desk, from).await {
+                        return;
+                    }
+                    desk.tabs.charge(&from, call_cost(question.len()), Instant::now());
+                }
                 let Ok(permit) = Arc::clone(&desk.calls).try_acquire_owned() else {
                     return;
                 };
@@ -165,17 +185,8 @@ impl Receiver {
 
     /// Reads a frame, unless its courier has brought too much that was nothing new.
     async fn frame(&self, desk: &mut Desk, courier: NodeId, ticket: Ticket, bytes: &[u8]) {
-        match desk.tabs.hear(&courier, Instant::now()) {
-            Hearing::Heard => {}
-            hearing => {
-                self.put_away(ticket);
-                if hearing == Hearing::HangUp {
-                    tracing::warn!(peer = %courier, "a peer goes on sending what is nothing new: its link is closed");
-                    self.metrics.courier_hung_up();
-                    self.mesh.close(courier).await;
-                }
-                return;
-            }
+        if !self.hears(desk, courier).await {
+            return self.put_away(ticket);
         }
         match Frame::decode(bytes) {
             Err(_) => {
@@ -190,7 +201,8 @@ impl Receiver {
             }
             Ok(Frame::Charter(charter)) => {
                 // Seldom and dear: paid for whatever comes of it.
-                desk.tabs.charge(&courier, CHARTER, Instant::now());
+                desk.tabs
+                    .charge(&courier, charter_cost(charter.len()), Instant::now());
                 self.charter(ticket, charter, &desk.calls);
             }
             Ok(Frame::Presence(presence)) => {
@@ -202,6 +214,17 @@ impl Receiver {
             }
             Ok(Frame::Head(head)) => self.head(desk, courier, ticket, head),
         }
+    }
+
+    /// Whether a courier is heard now; the link of one that goes on all the same is closed.
+    async fn hears(&self, desk: &mut Desk, courier: NodeId) -> bool {
+        let hearing = desk.tabs.hear(&courier, Instant::now());
+        if hearing == Hearing::HangUp {
+            tracing::warn!(peer = %courier, "a peer goes on sending what is nothing new: its link is closed");
+            self.metrics.courier_hung_up();
+            self.mesh.close(courier).await;
+        }
+        hearing == Hearing::Heard
     }
 
     fn word(&self, desk: &mut Desk, courier: NodeId, ticket: Ticket, verdict: Verdict) {

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crate::charter::{CharterChain, Member};
-use crate::compress::CompressError;
+use crate::compress::{CompressError, Packed};
 use crate::content::Content;
 use crate::identity::keys::{SealingKey, SealingPublic, VerifyingKey};
 use crate::identity::{CommunityId, KeyId, RecordId};
@@ -231,14 +231,27 @@ impl Verified {
     }
 
     /// Opens the body that came along, before it is known whether the header is admitted: what
-    /// [`Whole::open_ahead`] then need not do. `None` if it is not the body the header names.
-    pub fn unseal(&self, body: &[u8], reader: &Reader, charters: &CharterChain) -> Option<Unsealed> {
+    /// [`Whole::open`] then need not do. `None` if it is not the body the header names, or if there is
+    /// no `room` for as many bytes as its content has.
+    pub fn unseal(
+        &self,
+        body: &[u8],
+        reader: &Reader,
+        charters: &CharterChain,
+        room: impl FnOnce(usize) -> bool,
+    ) -> Option<Unsealed> {
         let header = &self.signed.header;
-        let named = body.len() <= limits::BODY && BodyHash::of(body) == header.body_hash;
-        named.then(|| Unsealed {
+        if body.len() > limits::BODY || BodyHash::of(body) != header.body_hash {
+            return None;
+        }
+        let content = match unpack_within(unseal(header, body, reader, charters), room) {
+            Err(Refusal::OverBudget) => return None,
+            content => content,
+        };
+        Some(Unsealed {
             id: self.signed.id,
             author: author_keys(charters, header),
-            content: unseal(header, body, reader, charters),
+            content,
         })
     }
 }
@@ -254,6 +267,9 @@ pub struct Unsealed {
 
 /// Content and whether it was sealed; `None` if it is not ours to read.
 type Unpacked = Option<(Vec<u8>, bool)>;
+
+/// The same before it is decompressed.
+type Unlocked = Option<(Packed, bool)>;
 
 /// A header whose author may say it: it may travel. Its body is checked apart.
 #[derive(Clone, Debug)]
@@ -380,29 +396,37 @@ impl Whole {
     /// # Errors
     /// A [`Refusal`] that is the author's fault, or deferred.
     pub fn open(self, reader: &Reader, charters: &CharterChain) -> Result<Reading, (Box<Self>, Refusal)> {
-        let content = unseal(&self.admitted.header, &self.body, reader, charters);
-        self.opened(content)
+        self.open_within(None, reader, charters, |_| true)
     }
 
-    /// As [`Whole::open`], with what was found ahead, if it is of this very record and the author's
-    /// keys are still those it was opened against.
+    /// As [`Whole::open`], if there is `room` for as many bytes as the content has: it is asked before
+    /// the content is unpacked or read. What was found ahead is taken over, if it is of this very record
+    /// and the author's keys are still those it was opened against.
     ///
     /// # Errors
-    /// Those of [`Whole::open`].
-    pub fn open_ahead(
+    /// Those of [`Whole::open`], and [`Refusal::OverBudget`] if there is no room.
+    pub fn open_within(
         self,
-        unsealed: Option<Unsealed>,
+        ahead: Option<Unsealed>,
         reader: &Reader,
         charters: &CharterChain,
+        room: impl FnOnce(usize) -> bool,
     ) -> Result<Reading, (Box<Self>, Refusal)> {
         // One id names one body hash, and both bodies have that hash.
         let header = &self.admitted.header;
         let fits =
             |found: &Unsealed| found.id == self.admitted.id && found.author == author_keys(charters, header);
-        match unsealed.filter(fits) {
-            Some(found) => self.opened(found.content),
-            None => self.open(reader, charters),
-        }
+        let content = match ahead.filter(fits).map(|found| found.content) {
+            Some(Ok(Some((content, sealed)))) => {
+                let within = room(content.len());
+                within
+                    .then_some(Some((content, sealed)))
+                    .ok_or(Refusal::OverBudget)
+            }
+            Some(nothing) => nothing,
+            None => unpack_within(unseal(header, &self.body, reader, charters), room),
+        };
+        self.opened(content)
     }
 
     fn opened(self, content: Result<Unpacked, Refusal>) -> Result<Reading, (Box<Self>, Refusal)> {
@@ -419,26 +443,39 @@ impl Whole {
     }
 }
 
-/// Opens and unpacks a body, if it is open or sealed to `reader`.
+/// Opens a body, if it is open or sealed to `reader`.
 fn unseal(
     header: &Header,
     body: &[u8],
     reader: &Reader,
     charters: &CharterChain,
-) -> Result<Unpacked, Refusal> {
+) -> Result<Unlocked, Refusal> {
     if matches!(header.kind, Kind::Unknown(_)) {
         return Ok(None);
     }
-    let (packed, sealed) = match Body::decode(body)? {
-        Body::Open(packed) => (packed, false),
+    match Body::decode(body)? {
+        Body::Open(packed) => Ok(Some((packed, false))),
         Body::Sealed(sealed) => {
             let author = author_keys(charters, header);
-            match sealed.open(&reader.sealing, &author, &binding(charters.community(), header))? {
-                Some(packed) => (packed, true),
-                None => return Ok(None),
-            }
+            let packed = sealed.open(&reader.sealing, &author, &binding(charters.community(), header))?;
+            Ok(packed.map(|packed| (packed, true)))
         }
+    }
+}
+
+/// Unpacks what was opened, if there is room for as many bytes as it declares.
+fn unpack_within(
+    unlocked: Result<Unlocked, Refusal>,
+    room: impl FnOnce(usize) -> bool,
+) -> Result<Unpacked, Refusal> {
+    let Some((packed, sealed)) = unlocked? else {
+        return Ok(None);
     };
+    // What declares more than content may have is refused without being unpacked.
+    let declared = usize::try_from(packed.raw_len).unwrap_or(usize::MAX);
+    if declared <= limits::CONTENT && !room(declared) {
+        return Err(Refusal::OverBudget);
+    }
     let content = packed.unpack().map_err(|error| match error {
         CompressError::UnknownDictionary(_) => Refusal::UnknownDictionary,
         _ => Refusal::BodyMalformed,

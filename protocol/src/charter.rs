@@ -24,9 +24,11 @@ pub mod join;
 pub mod joining;
 pub mod member;
 pub mod proposal;
+pub mod unread;
 
 pub use chain::CharterChain;
 pub use member::{AcceptedRun, Member};
+pub use unread::Unread;
 
 /// The hash of a charter's payload.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -256,27 +258,7 @@ impl SignedCharter {
     /// # Errors
     /// [`CharterError::TooLarge`], [`CharterError::Malformed`] or [`CharterError::Form`].
     pub fn decode(bytes: &[u8]) -> Result<Self, CharterError> {
-        if bytes.len() > limits::CHARTER {
-            return Err(CharterError::TooLarge { size: bytes.len() });
-        }
-        let malformed = |e: minicbor::decode::Error| CharterError::Malformed(e.to_string());
-        let envelope: Envelope = minicbor::decode(bytes).map_err(malformed)?;
-        let charter: Charter = minicbor::decode(&envelope.payload).map_err(malformed)?;
-        charter.check_form()?;
-        let hash = hash_of(&envelope.payload);
-        let read = Self {
-            charter,
-            payload: envelope.payload,
-            endorsements: envelope.endorsements,
-            hash,
-        };
-        if read.encode() != bytes || minicbor::to_vec(&read.charter).ok().as_ref() != Some(&read.payload) {
-            return Err(CharterError::Form("not in deterministic encoding"));
-        }
-        if !read.endorsements.is_sorted_by(|a, b| a.key < b.key) {
-            return Err(CharterError::Form("signatures out of order or doubled"));
-        }
-        Ok(read)
+        Unread::peek(bytes)?.read()
     }
 
     /// The charter as it travels.
@@ -329,24 +311,7 @@ impl SignedCharter {
 
     /// Who of `parent`'s stewards signed this charter, and whether that is enough.
     pub fn endorsed(&self, parent: &Charter) -> Endorsed {
-        let message = signed_bytes(&self.payload);
-        let valid = self.endorsements.iter().filter(|e| e.is_valid(&message, parent));
-        let mut stewards = BTreeSet::new();
-        let mut recovery = false;
-        for endorsement in valid {
-            match &endorsement.signer {
-                Some(signer) => drop(stewards.insert(signer.clone())),
-                None => recovery = true,
-            }
-        }
-        // One recovery key stands in for one steward who did not sign.
-        let absent = parent.stewards.len() > stewards.len();
-        Endorsed {
-            valid: stewards.len() + usize::from(recovery && absent),
-            needed: usize::try_from(parent.threshold).unwrap_or(usize::MAX),
-            stewards: stewards.into_iter().collect(),
-            recovery,
-        }
+        endorsed(&self.payload, &self.endorsements, parent)
     }
 
     /// Takes over the endorsements of another copy of this very charter.
@@ -380,6 +345,28 @@ impl SignedCharter {
         } else {
             Ok(())
         }
+    }
+}
+
+/// Who of `parent`'s stewards signed a payload, and whether that is enough.
+fn endorsed(payload: &[u8], endorsements: &[Endorsement], parent: &Charter) -> Endorsed {
+    let message = signed_bytes(payload);
+    let valid = endorsements.iter().filter(|e| e.is_valid(&message, parent));
+    let mut stewards = BTreeSet::new();
+    let mut recovery = false;
+    for endorsement in valid {
+        match &endorsement.signer {
+            Some(signer) => drop(stewards.insert(signer.clone())),
+            None => recovery = true,
+        }
+    }
+    // One recovery key stands in for one steward who did not sign.
+    let absent = parent.stewards.len() > stewards.len();
+    Endorsed {
+        valid: stewards.len() + usize::from(recovery && absent),
+        needed: usize::try_from(parent.threshold).unwrap_or(usize::MAX),
+        stewards: stewards.into_iter().collect(),
+        recovery,
     }
 }
 

@@ -67,7 +67,7 @@ pub enum PresenceError {
     /// Not such a message in its one spelling, or beyond a bound.
     #[error("malformed")]
     Malformed,
-    /// Its signer is not listed in the charter in force.
+    /// Its signer, or the key it names, is not listed in the charter in force; another may list it.
     #[error("its signer is not listed")]
     UnknownSigner,
     /// The signature is not the signer's.
@@ -151,8 +151,11 @@ impl Head {
             .filter(|_| listed)
             .ok_or(PresenceError::UnknownSigner)?;
         let mut keys = member.signing.iter().filter(|signing| signing.closed.is_none());
-        let external = external(b"hanse head", charters.community());
-        if !keys.any(|signing| parts.verifies(&external, &signing.key)) {
+        // Who stands under another charter may rightly know another key of it: only what is not the
+        // named key's is a forgery.
+        let named = keys.find(|signing| signing.key.id() == parts.key);
+        let signing = named.ok_or(PresenceError::UnknownSigner)?;
+        if !parts.verifies(&external(b"hanse head", charters.community()), &signing.key) {
             return Err(PresenceError::Signature);
         }
         in_time(head.at, head.expires, now)?;

@@ -3,6 +3,7 @@
 //! everything else, and whatever was not found ahead it finds itself.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use hanse_protocol::admission::{Signed, Unsealed, Verified};
 use hanse_protocol::charter::CharterChain;
@@ -13,6 +14,23 @@ use crate::member::Member;
 
 /// Fewer records than this are not worth a thread.
 const WORTH: usize = 8;
+
+/// Bytes of content that may be opened ahead in one batch and wait for their turn: a body of a few
+/// hundred bytes may hold megabytes. What finds no room is opened when its turn comes.
+const OPENED: usize = 16 << 20;
+
+/// What is left of it, for all cores.
+struct Room(AtomicUsize);
+
+impl Room {
+    /// Takes so many bytes, if they are left.
+    fn take(&self, bytes: usize) -> bool {
+        let less = |left: usize| left.checked_sub(bytes);
+        self.0
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, less)
+            .is_ok()
+    }
+}
 
 /// What was found of a record.
 pub(super) struct Found {
@@ -34,13 +52,14 @@ pub(super) async fn look(
 ) -> Result<Vec<Looked>, ExchangeError> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let share = records.len().div_ceil(cores).max(WORTH);
+    let room = Arc::new(Room(AtomicUsize::new(OPENED)));
     let mut shares = Vec::new();
     while !records.is_empty() {
         let rest = records.split_off(share.min(records.len()));
         let some = std::mem::replace(&mut records, rest);
-        let (charters, member) = (Arc::clone(&charters), Arc::clone(&member));
+        let (charters, member, room) = (Arc::clone(&charters), Arc::clone(&member), Arc::clone(&room));
         shares.push(tokio::task::spawn_blocking(move || {
-            let look = |carried| look_at(carried, &charters, &member);
+            let look = |carried| look_at(carried, &charters, &member, &room);
             some.into_iter().map(look).collect::<Vec<_>>()
         }));
     }
@@ -51,7 +70,7 @@ pub(super) async fn look(
     Ok(looked)
 }
 
-fn look_at(carried: Carried, charters: &CharterChain, member: &Member) -> Looked {
+fn look_at(carried: Carried, charters: &CharterChain, member: &Member, room: &Room) -> Looked {
     let verified = Signed::decode(&carried.header, charters.community())
         .and_then(|signed| signed.verify(charters))
         .ok();
@@ -59,7 +78,7 @@ fn look_at(carried: Carried, charters: &CharterChain, member: &Member) -> Looked
         unsealed: carried
             .body
             .as_ref()
-            .and_then(|body| verified.unseal(body, &member.reader, charters)),
+            .and_then(|body| verified.unseal(body, &member.reader, charters, |bytes| room.take(bytes))),
         verified,
     });
     (carried, found)

@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use hanse_protocol::charter::Budget;
-use hanse_protocol::identity::Handle;
+use hanse_protocol::identity::{Handle, NodeId};
 use hanse_protocol::record::Header;
 use hanse_protocol::timestamp::Timestamp;
 
@@ -53,6 +53,8 @@ struct Tally {
     /// Bytes of headers and of the bodies they name.
     bytes: u64,
     records: u64,
+    /// Bytes of what was unpacked and read here, counted apart: not everybody can read the same.
+    content: u64,
 }
 
 /// What is taken of a record.
@@ -71,6 +73,15 @@ impl Tally {
         Self {
             bytes: self.bytes.saturating_add(bytes),
             records: self.records.saturating_add(records),
+            ..self
+        }
+    }
+
+    fn with_content(self, bytes: usize) -> Self {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        Self {
+            content: self.content.saturating_add(bytes),
+            ..self
         }
     }
 
@@ -92,14 +103,20 @@ impl Tally {
     }
 
     fn encode(self) -> Vec<u8> {
-        [self.bytes.to_be_bytes(), self.records.to_be_bytes()].concat()
+        [self.bytes, self.records, self.content]
+            .map(u64::to_be_bytes)
+            .concat()
     }
 
     fn decode(bytes: &[u8]) -> Option<Self> {
         let (bytes, rest) = bytes.split_first_chunk()?;
+        let (records, rest) = rest.split_first_chunk()?;
+        // Older notes count no content.
+        let content = rest.first_chunk().copied().unwrap_or_default();
         Some(Self {
             bytes: u64::from_be_bytes(*bytes),
-            records: u64::from_be_bytes(rest.try_into().ok()?),
+            records: u64::from_be_bytes(*records),
+            content: u64::from_be_bytes(content),
         })
     }
 }
@@ -126,6 +143,9 @@ pub(super) struct Ledger {
     tallies: HashMap<(Handle, Day), Tally>,
     /// Those that changed since the last commit.
     changed: BTreeSet<(Handle, Day)>,
+    /// How many records of an author and day, turned away here, a courier brought that may have found
+    /// them within what it takes.
+    excused: HashMap<(NodeId, Handle, Day), u32>,
     shown: Overdrafts,
 }
 
@@ -161,6 +181,18 @@ impl Ledger {
     /// Where it is shown who is over its budget.
     pub(super) fn overdrafts(&self) -> Overdrafts {
         self.shown.clone()
+    }
+
+    /// Whether an honest courier may have passed on this record, which is turned away here: so many as
+    /// one author may send a day.
+    pub(super) fn excuse(&mut self, courier: &NodeId, header: &Header, budget: &Budget) -> bool {
+        if self.excused.len() >= TALLIES {
+            self.excused.clear();
+        }
+        let key = (*courier, header.author.clone(), Day::of(header.created));
+        let brought = self.excused.entry(key).or_default();
+        *brought = brought.saturating_add(1);
+        *brought <= budget.records
     }
 
     /// Charges what was granted.
@@ -209,6 +241,42 @@ impl Worker {
             self.ledger.charge(&header.author, day, tally);
         }
         grant
+    }
+
+    /// Charges the content of a record before it is unpacked: a few hundred bytes may hold megabytes, and
+    /// the author chooses. `false` if that is more than it may send a day.
+    pub(super) fn afford(&mut self, budget: &Budget, header: &Header, content: usize) -> bool {
+        let day = Day::of(header.created);
+        let before = self.tally(&header.author, day);
+        let after = before.with_content(content);
+        let own = header.author == self.member.profile.handle;
+        let within = own || after.content <= budget.bytes;
+        if within {
+            self.ledger.charge(&header.author, day, after);
+        } else {
+            // Its header was granted and counted.
+            self.ledger.shown.note(&header.author, day, before, Grant::Header);
+        }
+        within
+    }
+
+    /// Whether contents of ours of these sizes fit into what others will unpack of us that day.
+    pub(super) fn fits_content(
+        &self,
+        budget: &Budget,
+        created: Timestamp,
+        contents: impl Iterator<Item = usize>,
+    ) -> Result<(), ExchangeError> {
+        let day = Day::of(created);
+        let before = self.tally(&self.member.profile.handle, day);
+        if contents.fold(before, Tally::with_content).content <= budget.bytes {
+            return Ok(());
+        }
+        Err(ExchangeError::Budget {
+            records: (before.records, u64::from(budget.records)),
+            bytes: (before.content, budget.bytes),
+            renewed: day.end(),
+        })
     }
 
     /// Whether records of ours with bodies of these sizes and headers of about this one fit into our
@@ -296,9 +364,11 @@ mod tests {
         #![proptest_config(ProptestConfig::with_cases(64))]
 
         #[test]
-        fn tallies_read_back(bytes: u64, records: u64) {
-            let tally = Tally { bytes, records };
+        fn tallies_read_back(bytes: u64, records: u64, content: u64) {
+            let tally = Tally { bytes, records, content };
             prop_assert_eq!(Tally::decode(&tally.encode()), Some(tally));
+            let older = Tally { content: 0, ..tally };
+            prop_assert_eq!(Tally::decode(&tally.encode()[..16]), Some(older));
         }
     }
 }

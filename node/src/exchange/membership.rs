@@ -19,7 +19,7 @@ use crate::clock;
 use crate::store::StoreError;
 
 mod changes;
-mod charters;
+pub(super) mod charters;
 mod proposals;
 pub(super) mod signed;
 

@@ -62,6 +62,8 @@ struct Ready<'a> {
     audience: Audience,
     draft: Draft<'a>,
     body: Vec<u8>,
+    /// Bytes of the content in it.
+    content: usize,
 }
 
 /// A record that joined the commit: its entry's place in the batch, and what the caller is told.
@@ -134,17 +136,20 @@ impl Worker {
                 continue;
             };
             for draft in drafts {
-                let body = self.body_for(&charters, &terms, audience, &draft)?;
+                let (body, content) = self.body_for(&charters, &terms, audience, &draft)?;
                 ready.push(Ready {
                     ruling: ruling.clone(),
                     audience: audience.clone(),
                     draft,
                     body,
+                    content,
                 });
             }
         }
         let bodies = ready.iter().map(|ready| ready.body.len());
         self.check_room(&charters, &terms, bodies)?;
+        let contents = ready.iter().map(|ready| ready.content);
+        self.fits_content(&charters.charter().budget, terms.created, contents)?;
         let joined = ready
             .into_iter()
             .map(|ready| self.issue(actor, &charters, &terms, ready));
@@ -271,13 +276,16 @@ impl Worker {
             audience,
             draft,
             body,
+            content,
         } = ready;
         let header = self.next_header(charters, terms, &body);
+        let budget = &charters.charter().budget;
         let objects = draft.objects.len();
         let facts = RecordFacts {
             objects: draft.facts,
             ..derive::header_facts(&header)
         };
+        self.afford(budget, &header, content);
         let (entry, id) = self.log_own(charters, header, body, facts);
         self.audit(&actor.0, "publish", id.to_string(), Some(ruling.hash()));
         Joined {
@@ -298,6 +306,8 @@ impl Worker {
     ) -> (usize, RecordId) {
         let Signed { bytes, id } = self.sign(charters, &header);
         self.charge_own(&header, bytes.len());
+        // Who heard of it in another frame than ours brings it back as news.
+        self.recent.came(&id, None, std::time::Instant::now());
         self.own.seq = header.seq;
         self.own.last = Some(id);
         self.own.created = header.created;
@@ -317,13 +327,14 @@ impl Worker {
         (entry, id)
     }
 
+    /// A body as it travels, and the bytes of the content in it.
     fn body_for(
         &self,
         charters: &CharterChain,
         terms: &Terms,
         audience: &Audience,
         draft: &Draft<'_>,
-    ) -> Result<Vec<u8>, ExchangeError> {
+    ) -> Result<(Vec<u8>, usize), ExchangeError> {
         let content = Content::write(terms.unmarked, terms.floor, &draft.objects);
         let invalid = |error: &dyn std::fmt::Display| ExchangeError::Invalid(error.to_string());
         let packed = compress::pack(&content).map_err(|error| invalid(&error))?;
@@ -345,7 +356,7 @@ impl Worker {
                 Body::Sealed(sealed.map_err(|error| invalid(&error))?)
             }
         };
-        Ok(body.encode())
+        Ok((body.encode(), content.len()))
     }
 
     pub(super) fn next_header(&self, charters: &CharterChain, terms: &Terms, body: &[u8]) -> Header {

@@ -1,6 +1,7 @@
 //! The journey in: frames, healed records and pulled bodies climb the ladder and join the commit.
 //! Gossip, healing and import have this one door.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use hanse_protocol::admission::{Admitted, Arrival, By, Reading, Signed, Unsealed, Whole, WrongBody};
@@ -14,6 +15,7 @@ use hanse_protocol::refusal::{Fault, Permanence, Refusal};
 use super::ahead::{Found, Looked};
 use super::budget::Grant;
 use super::held::ASIDE;
+use super::judging::{CHECKED, SEEN, Sum};
 use super::recent::{Claims, Judged};
 use super::worker::Worker;
 use super::{BodyFate, ExchangeError, Healed, Idle, Nudge, Reply, Verdict, VerdictReply};
@@ -22,7 +24,7 @@ use crate::clock;
 use crate::store::entry::{BodyEntry, BodyState, Entry, Origin, RecordEntry};
 use crate::store::facts::RecordFacts;
 
-/// What came of one record of a frame.
+/// What came of one record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fate {
     /// Newly admitted.
@@ -34,11 +36,6 @@ enum Fate {
     /// Refused; whether the courier should have known.
     Refused { courier: bool },
 }
-
-/// What is counted for a header that was checked and brought nothing, and for one whose bytes were
-/// seen before: about the time they take.
-const CHECKED: u32 = 8;
-const SEEN: u32 = 1;
 
 /// What was admitted and has not joined the commit yet.
 pub(super) struct Unread {
@@ -58,24 +55,23 @@ impl Worker {
         let Some(charters) = self.charters.clone() else {
             return verdict(Verdict::Ignore, Idle(0));
         };
-        let mut admitted = false;
-        let mut rejected = false;
         let mut author = None;
-        self.idle = 0;
+        self.sum = Sum::default();
         for carried in records {
             let (fate, signer) = self.arrive(&charters, courier, (carried, None), Origin::Gossip);
-            admitted |= fate == Fate::Admitted;
-            rejected |= fate == Fate::Refused { courier: true };
+            self.sum.rejected |= fate == Fate::Refused { courier: true };
+            // What did not become new, or was no news, is noted where it is found out.
+            self.sum.mixed |= matches!(fate, Fate::Refused { .. } | Fate::Unheld);
             // A frame is one author's; a mixed one could hide a forgery behind a true record.
-            rejected |= signer.is_some() && author.get_or_insert_with(|| signer.clone()) != &signer;
+            self.sum.rejected |= signer.is_some() && author.get_or_insert_with(|| signer.clone()) != &signer;
         }
-        let judged = match (rejected, admitted) {
-            (true, _) => Verdict::Reject,
-            (false, true) => Verdict::Accept,
-            // What is over its author's budget is not carried further; healing brings its header.
-            (false, false) => Verdict::Ignore,
-        };
-        verdict(judged, Idle(self.idle));
+        let sum = std::mem::take(&mut self.sum);
+        let judged = sum.verdict();
+        for id in &sum.new {
+            // What came in a frame that is not passed on goes with the next that brings it.
+            self.recent.told(id, judged == Verdict::Accept);
+        }
+        verdict(judged, sum.idle());
         self.read_admitted(&charters);
     }
 
@@ -91,6 +87,7 @@ impl Worker {
             return drop(reply.send(Err(ExchangeError::NoCommunity)));
         };
         let mut healed = Healed::default();
+        self.sum = Sum::default();
         for looked in records {
             match self.arrive(&charters, courier, looked, origin).0 {
                 Fate::Admitted | Fate::Unheld => healed.admitted += 1,
@@ -119,8 +116,12 @@ impl Worker {
                 _ => true,
             });
         if let Some((judged, claims)) = judged {
-            self.idle += SEEN;
             let fate = self.seen(judged, &claims, carried.body, courier, origin);
+            match fate {
+                Fate::Known => self.known(&claims.id, courier, SEEN, origin),
+                Fate::Refused { courier: false } => self.sum.repeated += SEEN,
+                _ => self.sum.idle += SEEN,
+            }
             return (fate, Some(claims.author.clone()));
         }
         let (id, claims, admission, unsealed) = match found {
@@ -133,7 +134,7 @@ impl Worker {
                 let signed = match Signed::decode(&carried.header, charters.community()) {
                     Ok(signed) => signed,
                     Err(refusal) => {
-                        self.idle += CHECKED;
+                        self.sum.idle += CHECKED;
                         return (self.refuse(&refusal, None, courier), None);
                     }
                 };
@@ -145,28 +146,43 @@ impl Worker {
         let fate = match admission {
             Ok(admitted) => self.admitted(charters, admitted, (carried.body, unsealed), courier, origin),
             Err(refusal) => {
-                let fate = self.refuse(&refusal, Some((&id, &claims)), courier);
-                self.follow_refused(&claims, id, &refusal);
-                // What has expired by a clock that is not right has not.
-                let late =
-                    refusal == Refusal::Expired && self.clocks.astray(clock::now(), Instant::now()).is_some();
-                if late || refusal == Refusal::FutureDated {
-                    self.set_aside(&carried.header, id, &claims);
-                } else if refusal.permanence() == Permanence::Permanent {
-                    let courier = refusal.fault() == Fault::Courier;
-                    let judged = Judged::Refused { courier };
-                    self.recent
-                        .remember(&carried.header, judged, Claims::of(id, &claims));
-                    if !courier {
-                        // Verified and refused for good: no use healing it again and again.
-                        self.held.set_aside(place(&claims, id), true);
-                    }
+                if origin == Origin::Gossip {
+                    self.count_refused(charters, &claims, &refusal, &courier);
                 }
-                fate
+                self.turned_away(&carried, (&id, &claims), &refusal, courier)
             }
         };
-        self.idle += if fate == Fate::Admitted { 0 } else { CHECKED };
         (fate, Some(claims.author))
+    }
+
+    /// A header that is not admitted, or not now. A body that came with it is held against it all the
+    /// same: where the header is admitted a wrong one is the courier's fault, and that may be us.
+    fn turned_away(
+        &mut self,
+        carried: &Carried,
+        (id, header): (&RecordId, &Header),
+        refusal: &Refusal,
+        courier: NodeId,
+    ) -> Fate {
+        let fate = self.refuse(refusal, Some((id, header)), courier);
+        self.follow_refused(header, *id, refusal);
+        // What has expired by a clock that is not right has not.
+        let late = *refusal == Refusal::Expired && self.clocks.astray(clock::now(), Instant::now()).is_some();
+        if late || *refusal == Refusal::FutureDated {
+            self.set_aside(&carried.header, *id, header);
+        } else if refusal.permanence() == Permanence::Permanent {
+            let courier = refusal.fault() == Fault::Courier;
+            let judged = Judged::Refused { courier };
+            self.recent
+                .remember(&carried.header, judged, Claims::of(*id, header));
+            if !courier {
+                // Verified and refused for good: no use healing it again and again.
+                self.held.set_aside(place(header, *id), true);
+            }
+        }
+        let claims = Claims::of(*id, header);
+        self.wrong_body(&claims, carried.body.as_deref(), courier)
+            .unwrap_or(fate)
     }
 
     /// Does not judge or ask for a record again for a while, which its author has verifiably signed.
@@ -186,23 +202,33 @@ impl Worker {
         courier: NodeId,
         origin: Origin,
     ) -> Fate {
-        match (judged, body) {
-            (Judged::Refused { courier }, _) => Fate::Refused { courier },
-            (Judged::Deferred { .. }, _) => Fate::Refused { courier: false },
-            (Judged::Admitted, None) => Fate::Known,
-            (Judged::Admitted, Some(body)) if !claims.names(&body) => {
-                self.metrics.refused(Refusal::BodyHash.name());
-                let subject = format!("{} {}", claims.id, Refusal::BodyHash.name());
-                self.complain(&courier.to_string(), Refusal::BodyHash.name(), "refuse", subject);
-                Fate::Refused { courier: true }
-            }
-            (Judged::Admitted, Some(body)) => {
-                if self.is_awaited(&claims.id) {
+        if let Some(fate) = self.wrong_body(claims, body.as_deref(), courier) {
+            return fate;
+        }
+        match judged {
+            Judged::Refused { courier } => Fate::Refused { courier },
+            Judged::Deferred { .. } => Fate::Refused { courier: false },
+            Judged::Admitted => {
+                if let Some(body) = body
+                    && self.is_awaited(&claims.id)
+                {
                     self.take_body(&claims.id, body, origin);
                 }
                 Fate::Known
             }
         }
+    }
+
+    /// Refuses a body that is not the one its header names, whatever becomes of the header.
+    fn wrong_body(&mut self, claims: &Claims, body: Option<&[u8]>, courier: NodeId) -> Option<Fate> {
+        if body.is_none_or(|body| claims.names(body)) {
+            return None;
+        }
+        self.sum.idle += CHECKED;
+        self.metrics.refused(Refusal::BodyHash.name());
+        let subject = format!("{} {}", claims.id, Refusal::BodyHash.name());
+        self.complain(&courier.to_string(), Refusal::BodyHash.name(), "refuse", subject);
+        Some(Fate::Refused { courier: true })
     }
 
     fn is_awaited(&self, id: &RecordId) -> bool {
@@ -227,19 +253,27 @@ impl Worker {
         if known {
             let claims = Claims::of(id, &header);
             let fate = self.seen(Judged::Admitted, &claims, body, courier, origin);
+            self.known(&id, courier, CHECKED, origin);
             self.recent.remember(admitted.bytes(), Judged::Admitted, claims);
             return fate;
         }
         let bytes = admitted.bytes().to_vec();
+        let claims = Claims::of(id, &header);
         let grant = self.charge(&charters.charter().budget, &header, bytes.len());
+        let unheld = body.as_deref().filter(|_| grant != Grant::Whole);
+        let wrong = self.wrong_body(&claims, unheld, courier);
+        if grant != Grant::Whole && origin == Origin::Gossip {
+            self.count_refused(charters, &header, &Refusal::OverBudget, &courier);
+        }
         if grant == Grant::Nothing {
             self.set_aside(&bytes, id, &header);
-            return self.refuse(&Refusal::OverBudget, Some((&id, &header)), courier);
+            let fate = self.refuse(&Refusal::OverBudget, Some((&id, &header)), courier);
+            return wrong.unwrap_or(fate);
         }
-        self.recent
-            .remember(&bytes, Judged::Admitted, Claims::of(id, &header));
+        self.recent.remember(&bytes, Judged::Admitted, claims);
+        self.came(&id, &header, grant, courier, origin);
         let body = body.filter(|_| grant == Grant::Whole);
-        let (whole, wrong) = match body.map(|body| admitted.with_body(body)) {
+        let (whole, refusal) = match body.map(|body| admitted.with_body(body)) {
             Some(Ok(whole)) => (Some(whole), None),
             Some(Err(wrong)) => (None, Some(wrong.refusal)),
             None => (None, None),
@@ -247,7 +281,7 @@ impl Worker {
         self.note_chain(&header, id, (courier, origin));
         self.follow_own(&header, id);
         self.metrics.admitted(origin);
-        let refused = wrong.map(|refusal| self.refuse(&refusal, Some((&id, &header)), courier));
+        let refused = refusal.map(|refusal| self.refuse(&refusal, Some((&id, &header)), courier));
         self.unread.push(Unread {
             id,
             header,
@@ -258,7 +292,7 @@ impl Worker {
             origin,
         });
         // The header stays, the body is pulled elsewhere; who passed a wrong one on is to blame.
-        refused.unwrap_or(if grant == Grant::Header {
+        refused.or(wrong).unwrap_or(if grant == Grant::Header {
             Fate::Unheld
         } else {
             Fate::Admitted
@@ -308,7 +342,7 @@ impl Worker {
         if header.kind == Kind::Retraction {
             self.take_back(&header.author, header.replaces);
         }
-        let action = if grant == Grant::Header {
+        let action = if state == BodyState::Shed {
             "receive-header"
         } else {
             "receive"
@@ -382,7 +416,10 @@ impl Worker {
         let header = whole.admitted().header().clone();
         let id = *whole.admitted().id();
         let plain = derive::header_facts(&header);
-        match whole.open_ahead(unsealed, &self.member.reader, charters) {
+        let member = Arc::clone(&self.member);
+        let budget = &charters.charter().budget;
+        let room = |bytes| self.afford(budget, &header, bytes);
+        match whole.open_within(unsealed, &member.reader, charters, room) {
             Ok(Reading::Opaque(whole)) => (Some(batch::parts(whole).2), BodyState::Opaque, plain),
             Ok(Reading::Opened(opened)) if header.kind == Kind::Retraction => {
                 let listed = opened.retracted();
@@ -410,6 +447,8 @@ impl Worker {
                     }
                 }
             }
+            // To be held by its header, like what is over the budget by its size.
+            Err((_, Refusal::OverBudget)) => (None, BodyState::Shed, plain),
             Err((whole, refusal)) => {
                 let state = self.unsound(&id, &header, &refusal);
                 (Some(batch::parts(*whole).2), state, plain)
@@ -476,7 +515,8 @@ impl Worker {
             origin,
             state,
         };
-        self.batch.push(Entry::Body(entry), Some(facts));
+        let facts = Some(facts).filter(|_| state != BodyState::Shed);
+        self.batch.push(Entry::Body(entry), facts);
         self.audit(author.as_str(), "receive-body", id.to_string(), None);
         BodyFate::Kept
     }

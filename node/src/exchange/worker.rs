@@ -19,7 +19,8 @@ use super::membership::signed::Signed;
 use super::recent::Recent;
 use super::restored::{Asked, Home, Restored};
 use super::shedding::Opaque;
-use super::{Command, Exchange, INBOX, Nudge, Standing};
+use super::turns::Work;
+use super::{Command, Exchange, Nudge, Standing};
 use crate::clock;
 use crate::clocks::Clocks;
 use crate::heads::{self, Freeze};
@@ -94,10 +95,10 @@ pub(super) struct Worker {
     pub(super) keeping: Keeping,
     /// Whether our own chain may go on elsewhere, so that nothing is signed.
     pub(super) restored: Option<Restored>,
+    /// What the present frame came to so far.
+    pub(super) sum: super::judging::Sum,
     /// Who was asked for our own records since.
     pub(super) asked: Asked,
-    /// Work since the present frame began that came of no use.
-    pub(super) idle: u32,
     /// When what was turned away for now was last let be asked for again.
     asked_again: Timestamp,
     pub(super) own: OwnChain,
@@ -167,7 +168,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
     });
     let (standing, standings) = watch::channel(standing);
     let (position, positions) = watch::channel(reader.newest());
-    let (inbox, work) = mpsc::channel(INBOX);
+    let (inbox, desk, work) = super::turns::queues();
     // Only its timer is used: the thread waits for work or for the time to look after the store.
     let clockwork = tokio::runtime::Builder::new_current_thread()
         .enable_time()
@@ -188,8 +189,8 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         opaque: Opaque::new(opaque_max),
         keeping: Keeping::new(retention),
         restored: None,
+        sum: super::judging::Sum::default(),
         asked: Asked::default(),
-        idle: 0,
         asked_again: clock::now(),
         own: OwnChain::default(),
         unread: Vec::new(),
@@ -218,6 +219,8 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
     Ok((
         Exchange {
             inbox,
+            desk,
+            reading: Arc::default(),
             standing: standings,
             position: positions,
             held,
@@ -314,15 +317,11 @@ impl Worker {
         Ok(admitted.map(|admitted| admitted.header().created))
     }
 
-    fn run(
-        mut self,
-        clockwork: &tokio::runtime::Runtime,
-        mut work: mpsc::Receiver<Command>,
-    ) -> Result<(), Arc<StoreError>> {
+    fn run(mut self, clockwork: &tokio::runtime::Runtime, mut work: Work) -> Result<(), Arc<StoreError>> {
         let mut busy = false;
         loop {
             let patience = if busy { BRIEF } else { IDLE };
-            match clockwork.block_on(async { tokio::time::timeout(patience, work.recv()).await }) {
+            match clockwork.block_on(async { tokio::time::timeout(patience, work.next()).await }) {
                 Ok(Some(command)) => {
                     self.look_for_room();
                     self.handle(command);
@@ -352,9 +351,9 @@ impl Worker {
     }
 
     /// Takes what else is ready, up to the size of a commit.
-    fn drain(&mut self, work: &mut mpsc::Receiver<Command>) {
+    fn drain(&mut self, work: &mut Work) {
         while self.batch.len() < COMMIT_ENTRIES && self.batch.bytes() < COMMIT_BYTES {
-            let Ok(command) = work.try_recv() else { break };
+            let Some(command) = work.ready() else { break };
             self.handle(command);
         }
     }
@@ -453,7 +452,7 @@ impl Worker {
                 origin,
                 reply,
             } => self.body(&id, body, origin, reply),
-            Command::Charters { charters, reply } => self.offered_charters(&charters, reply),
+            Command::Charters { charters, reply } => self.offered_charters(charters, reply),
             Command::Note { kind, bytes } => {
                 let note = crate::store::entry::NoteEntry { kind, bytes };
                 self.batch.push(Entry::Note(note), None);

@@ -373,9 +373,14 @@ pub async fn charter_call(
     let answer = match question {
         CharterQuestion::Head(_) if !listed => CharterAnswer::Unlisted,
         CharterQuestion::Head(head) => compare(charters, &head),
-        CharterQuestion::Offer(offered) => match exchange.charters(strip(charters, offered)).await {
-            Ok(CharterFate::Adopted) if listed => CharterAnswer::Adopted,
-            Ok(_) if listed => CharterAnswer::NotAdopted,
+        CharterQuestion::Offer(offered) if listed => {
+            match exchange.charters(strip(charters, offered)).await {
+                Ok(CharterFate::Adopted) => CharterAnswer::Adopted,
+                Ok(_) => CharterAnswer::NotAdopted,
+                Err(_) => return mesh::CharterAnswer::Close,
+            }
+        }
+        CharterQuestion::Offer(offered) => match exchange.charters_now(strip(charters, offered)).await {
             // It may have come while the charter that lists it came another way.
             Ok(_) if lists(&exchange, &from) => CharterAnswer::Adopted,
             _ => return mesh::CharterAnswer::Close,

@@ -130,13 +130,18 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_courier_that_brings_something_new_pays_nothing() {
+    async fn a_courier_that_costs_less_than_it_may_is_always_heard() {
         let now = Instant::now();
-        let mut tabs = Tabs::default();
-        for _ in 0..100_000 {
-            tabs.charge(&COURIER, Idle(0), now);
-            assert_eq!(tabs.hear(&COURIER, now), Hearing::Heard);
-        }
+        let heard = |a_second: u32| {
+            let mut tabs = Tabs::default();
+            let mut seconds = (0..3_600).map(|second| now + Duration::from_secs(second));
+            seconds.all(|at| {
+                tabs.charge(&COURIER, Idle(a_second), at);
+                tabs.hear(&COURIER, at) == Hearing::Heard
+            })
+        };
+        assert!(heard(1_000));
+        assert!(!heard(1_100), "and one that costs more is not");
     }
 
     #[tokio::test]

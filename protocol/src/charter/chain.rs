@@ -212,7 +212,7 @@ impl CharterChain {
         joiners.any(|joiner| joiner.charter().parents.contains(hash))
     }
 
-    fn find_hash(&self, hash: &CharterHash) -> Option<Arc<SignedCharter>> {
+    pub(super) fn find_hash(&self, hash: &CharterHash) -> Option<Arc<SignedCharter>> {
         let mut all = self.charters.iter().rev().chain(&self.siblings);
         all.find(|charter| charter.hash() == *hash).map(Arc::clone)
     }

@@ -8,7 +8,7 @@ use hanse_protocol::admission::{Arrival, By, Signed, binding};
 use hanse_protocol::charter::chain::Offered;
 use hanse_protocol::charter::join::{Invite, Request};
 use hanse_protocol::charter::proposal::Proposal;
-use hanse_protocol::charter::{CharterChain, CharterHash, SignedCharter};
+use hanse_protocol::charter::{CharterChain, CharterHash, SignedCharter, Unread};
 use hanse_protocol::identity::keys::SealingKey;
 use hanse_protocol::presence::{Head, Presence};
 use hanse_protocol::record::{BodyHash, Header, Kind};
@@ -120,6 +120,16 @@ pub(super) fn sealed_body(data: &[u8]) {
 }
 
 pub(super) fn charter(data: &[u8]) {
+    if let Ok(unread) = Unread::peek(data)
+        && KNOWN.chain.foresee(&unread) == Ok(false)
+    {
+        // Only what a threshold signed has its keys checked.
+        let read = unread.read().map(|charter| charter.hash());
+        assert!(
+            read.is_ok_and(|hash| KNOWN.charters.contains(&hash)),
+            "a forged charter is read"
+        );
+    }
     let Ok(charter) = SignedCharter::decode(data) else {
         return;
     };

@@ -63,9 +63,24 @@ impl<'a> Pen<'a> {
     }
 
     fn writes(&mut self, created: Timestamp) -> (RecordId, Carried) {
-        let charters = self.author.exchange.standing().charters.clone().unwrap();
         let text = object(usize::try_from(self.seq).unwrap());
-        let content = hanse_protocol::content::Content::write(Tlp::Clear, Tlp::Clear, &[text.get()]);
+        self.says(created, &[text.get()])
+    }
+
+    /// A record whose content is a few hundred bytes on the way and so many quarters of a megabyte when
+    /// unpacked.
+    fn inflates(&mut self, quarters: usize) -> (RecordId, Carried) {
+        let padded = format!("{{{}", " ".repeat(256 << 10));
+        let texts: Vec<String> = (0..quarters)
+            .map(|number| object(number).get().replacen('{', &padded, 1))
+            .collect();
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        self.says(crate::clock::now(), &texts)
+    }
+
+    fn says(&mut self, created: Timestamp, texts: &[&str]) -> (RecordId, Carried) {
+        let charters = self.author.exchange.standing().charters.clone().unwrap();
+        let content = hanse_protocol::content::Content::write(Tlp::Clear, Tlp::Clear, texts);
         let packed = hanse_protocol::compress::pack(&content).unwrap();
         let body = hanse_protocol::seal::Body::Open(packed).encode();
         self.seq += 1;
@@ -117,15 +132,18 @@ impl Node {
 
     /// As [`Node::frame`], with what came of no use.
     async fn costs(&self, records: Vec<Carried>) -> (Verdict, Idle) {
+        self.costs_from(NodeId([7; 32]), records).await
+    }
+
+    /// The same from that courier.
+    async fn costs_from(&self, courier: NodeId, records: Vec<Carried>) -> (Verdict, Idle) {
         let (told, verdict) = oneshot::channel();
         let told = Mutex::new(Some(told));
         let reply = move |verdict, idle| {
             let told = told.lock().unwrap().take().unwrap();
             told.send((verdict, idle)).unwrap();
         };
-        let offered = self
-            .exchange
-            .offer_frame(NodeId([7; 32]), records, Box::new(reply));
+        let offered = self.exchange.offer_frame(courier, records, Box::new(reply));
         assert!(offered.is_ok());
         verdict.await.unwrap()
     }
@@ -310,11 +328,16 @@ async fn what_is_nothing_new_costs_its_courier_and_what_is_new_costs_nothing() {
     assert_eq!(water.costs(carried(&new)).await, (Verdict::Accept, Idle(0)));
     // Seen before: cheap, and not free.
     assert_eq!(water.costs(carried(&new)).await, (Verdict::Ignore, Idle(2)));
-    // Validly signed headers without end are what a flood is made of.
+    // Validly signed headers without end are what a flood is made of. What another tally may allow
+    // costs nothing: so many as one may send a day.
     let flood = pen.writes_many(20, crate::clock::now());
     let (verdict, Idle(idle)) = water.costs(carried(&flood)).await;
     assert_eq!(verdict, Verdict::Ignore);
-    assert_eq!(idle, 160);
+    assert_eq!(idle, 18 * 8);
+    // Who is the author's own node knows what it has sent.
+    let flood = pen.writes_many(20, crate::clock::now());
+    let (_, Idle(idle)) = water.costs_from(city.member.node_id(), carried(&flood)).await;
+    assert_eq!(idle, 20 * 8);
     let expelled = city
         .exchange
         .expel(BY(), water.member.profile.handle.clone())
@@ -323,7 +346,143 @@ async fn what_is_nothing_new_costs_its_courier_and_what_is_new_costs_nothing() {
     let late = Pen::of(&water).writes_many(10, crate::clock::now());
     let (verdict, Idle(idle)) = city.costs(carried(&late)).await;
     assert_eq!(verdict, Verdict::Ignore, "an expelled member's headers");
-    assert_eq!(idle, 80);
+    assert_eq!(idle, 8 * 8);
+}
+
+/// One who sends the same records to two in frames of its own making makes each bring the other what it
+/// knows already.
+#[tokio::test]
+async fn neighbours_who_heard_the_same_in_other_frames_owe_each_other_nothing() {
+    let (city, water) = league().await;
+    let [author, neighbour] = [NodeId([1; 32]), NodeId([2; 32])];
+    let mut pen = Pen::of(&city);
+    let first = carried(&pen.writes_many(40, crate::clock::now()));
+    let heard = water.costs_from(author, first.clone()).await;
+    assert_eq!(heard, (Verdict::Accept, Idle(0)));
+    let mut turned = first.clone();
+    turned.reverse();
+    assert_eq!(
+        water.costs_from(neighbour, turned.clone()).await,
+        (Verdict::Ignore, Idle(0))
+    );
+    // Again and again it is not news, whoever brings it.
+    assert_eq!(
+        water.costs_from(neighbour, turned.clone()).await,
+        (Verdict::Ignore, Idle(40))
+    );
+    assert_eq!(
+        water.costs_from(author, first.clone()).await,
+        (Verdict::Ignore, Idle(40))
+    );
+    // Beside one that is new it is what an honest courier may have had to pass on, over and over.
+    for _ in 0..3 {
+        let mut frame = first.clone();
+        let new = pen.writes(crate::clock::now()).1;
+        frame.push(new.clone());
+        assert_eq!(water.costs_from(author, frame).await, (Verdict::Accept, Idle(0)));
+        let mut frame = turned.clone();
+        frame.push(new);
+        assert_eq!(
+            water.costs_from(neighbour, frame).await,
+            (Verdict::Ignore, Idle(0))
+        );
+    }
+}
+
+/// What is not new lately was new nowhere: who passes it on beside something new would be made to pay.
+#[tokio::test]
+async fn what_is_old_is_not_passed_on_beside_what_is_new() {
+    let (city, water) = league().await;
+    let mut pen = Pen::of(&city);
+    let old = carried(&pen.writes_many(3, crate::clock::now()));
+    assert_eq!(water.frame(old.clone()).await, Verdict::Accept);
+    let water = water.restart();
+    let new = pen.writes(crate::clock::now()).1;
+    let beside = [old, vec![new.clone()]].concat();
+    let (verdict, Idle(idle)) = water.costs(beside).await;
+    assert_eq!((verdict, idle), (Verdict::Ignore, 3 * 8));
+    assert_eq!(
+        water.frame(vec![new.clone()]).await,
+        Verdict::Accept,
+        "alone it goes on: nobody can keep it from the others"
+    );
+    assert_eq!(water.frame(vec![new]).await, Verdict::Ignore, "once");
+    // Dated an hour ago it is kept and left to healing.
+    let day = Duration::from_secs(24 * 3_600);
+    let now = crate::clock::now();
+    let (city, water) = (Node::new("port-city"), Node::new("acme-water"));
+    let charters = frozen::charters(now.before(day), 1, &[&city, &water]).await;
+    frozen::joins(&city, &charters).await;
+    frozen::joins(&water, &charters).await;
+    let mut pen = Pen::of(&city);
+    pen.lasts = day;
+    let late = pen.writes(now.before(Duration::from_secs(3_600)));
+    assert_eq!(water.costs(vec![late.1]).await, (Verdict::Ignore, Idle(0)));
+    assert_eq!(water.state(&late.0).await, Some(BodyState::Readable));
+}
+
+/// Content is paid for by who wrote it, whatever it came to on the way: unpacking and reading it is done
+/// by the one thread that everybody waits for.
+#[tokio::test]
+async fn a_small_body_that_holds_megabytes_counts_as_what_it_holds() {
+    let (city, water) = thrifty(1_000, 5 << 20).await;
+    let mut pen = Pen::of(&city);
+    let bombs: Vec<_> = (0..6).map(|_| pen.inflates(4)).collect();
+    let on_the_way: usize = bombs
+        .iter()
+        .map(|(_, bomb)| bomb.body.as_ref().unwrap().len())
+        .sum();
+    assert!(on_the_way < 10_000, "{on_the_way} bytes");
+    assert_eq!(water.frame(carried(&bombs[..3])).await, Verdict::Accept);
+    let healed = water
+        .exchange
+        .heal(NodeId([0; 32]), carried(&bombs[3..]), Origin::Heal);
+    assert_eq!(healed.await.unwrap().admitted, 3);
+    let mut states = Vec::new();
+    for (id, _) in &bombs {
+        states.push(water.state(id).await.unwrap());
+    }
+    assert_eq!(
+        states
+            .iter()
+            .filter(|state| **state == BodyState::Readable)
+            .count(),
+        4
+    );
+    assert_eq!(states[4..], [BodyState::Shed; 2]);
+    assert_eq!(water.exchange.overdrafts()[0].2.without_body, 2);
+    // And who would write so much is told at once.
+    let text = object(0)
+        .get()
+        .replacen('{', &format!("{{{}", " ".repeat(400 << 10)), 1);
+    let raw = RawValue::from_string(text).unwrap();
+    let much = local::PublishRequest {
+        objects: vec![raw; 14],
+        ..request(1, None, None)
+    };
+    let told = city.exchange.publish(BY(), much).await;
+    assert!(matches!(told, Err(ExchangeError::Budget { .. })), "{told:?}");
+}
+
+#[tokio::test]
+async fn of_a_batch_no_more_is_opened_ahead_than_fits_in_memory() {
+    let (city, water) = league().await;
+    let mut pen = Pen::of(&city);
+    let bombs: Vec<_> = (0..24).map(|_| pen.inflates(15)).collect();
+    let charters = city.exchange.standing().charters.clone().unwrap();
+    let looked = ahead::look(carried(&bombs), charters, Arc::clone(&water.member));
+    let looked = looked.await.unwrap();
+    let opened = looked
+        .iter()
+        .filter(|(_, found)| found.as_ref().unwrap().unsealed.is_some());
+    assert_eq!(opened.count(), 4, "of 96 megabytes");
+    let healed = water
+        .exchange
+        .heal(NodeId([0; 32]), carried(&bombs), Origin::Heal);
+    assert_eq!(healed.await.unwrap().admitted, 24);
+    for (id, _) in &bombs {
+        assert_eq!(water.state(id).await, Some(BodyState::Readable));
+    }
 }
 
 #[tokio::test]
@@ -412,6 +571,11 @@ async fn a_known_header_is_no_cover_for_what_comes_with_it() {
         water.frame(vec![first.clone(), own.clone()]).await,
         Verdict::Reject
     );
+    assert_eq!(
+        water.frame(vec![first.clone()]).await,
+        Verdict::Accept,
+        "it was not passed on yet"
+    );
     assert_eq!(water.frame(vec![first.clone()]).await, Verdict::Ignore, "known");
 
     let garbled = Carried {
@@ -424,9 +588,80 @@ async fn a_known_header_is_no_cover_for_what_comes_with_it() {
     let strange = water.carried(&strange.records[0].id);
     assert_eq!(water.frame(vec![strange.clone()]).await, Verdict::Ignore);
     assert_eq!(water.frame(vec![strange, third.clone()]).await, Verdict::Reject);
+    let all = vec![first, second, third];
     assert_eq!(
-        water.frame(vec![first, second, third]).await,
-        Verdict::Ignore,
-        "all known by now"
+        water.frame(all.clone()).await,
+        Verdict::Accept,
+        "two were not passed on yet"
     );
+    assert_eq!(water.frame(all).await, Verdict::Ignore, "all are by now");
+}
+
+/// A record that is turned away for now was not judged to its end: who passed it on beside a new one would
+/// be rejected by whoever judges it.
+#[tokio::test]
+async fn a_record_that_is_turned_away_is_no_cover_either() {
+    let (city, water) = league().await;
+    let now = crate::clock::now();
+    let mut pen = Pen::of(&city);
+    let garbled = |carried: Carried| Carried {
+        body: Some(b"garbage".to_vec()),
+        ..carried
+    };
+    let ahead = pen.writes(now.after(Duration::from_secs(600))).1;
+    let new = |pen: &mut Pen<'_>| pen.writes(crate::clock::now()).1;
+    // Dated ahead here, and not where the clock is a moment later.
+    let beside = vec![new(&mut pen), garbled(ahead.clone())];
+    assert_eq!(water.frame(beside.clone()).await, Verdict::Reject);
+    assert_eq!(
+        water.frame(vec![garbled(ahead.clone())]).await,
+        Verdict::Reject,
+        "again"
+    );
+    assert_eq!(water.frame(vec![ahead.clone()]).await, Verdict::Ignore);
+    assert_eq!(water.frame(vec![new(&mut pen), ahead]).await, Verdict::Ignore);
+    assert_eq!(
+        water.frame(vec![beside[0].clone()]).await,
+        Verdict::Accept,
+        "the true one goes on when it comes alone"
+    );
+    // Under a charter that is known elsewhere, where the signature is checked.
+    let other = water.restart();
+    let known = city.exchange.standing().charters.clone().unwrap();
+    let stranger = Node::new("st-mary").exchange.request(BY()).await.unwrap();
+    let request = local::AdmitRequest {
+        file: stranger.file,
+        fingerprint: stranger.fingerprint,
+    };
+    let first = new(&mut pen);
+    city.exchange.admit(BY(), request).await.unwrap();
+    let mut forged = new(&mut pen);
+    *forged.header.last_mut().unwrap() ^= 1;
+    let frame = vec![first.clone(), forged.clone()];
+    assert_eq!(other.frame(frame).await, Verdict::Ignore);
+    assert_eq!(other.frame(vec![first]).await, Verdict::Accept);
+    let newest = city.exchange.standing().charters.clone().unwrap();
+    assert!(newest.charter().version > known.charter().version);
+    other.exchange.charters(newest.encode()).await.unwrap();
+    assert_eq!(other.frame(vec![forged]).await, Verdict::Reject);
+}
+
+/// Whose tally has less room holds a header without its body, and must look at the body all the same.
+#[tokio::test]
+async fn a_body_over_the_budget_is_held_against_its_header() {
+    let (city, water) = thrifty(1, 1 << 30).await;
+    let mut pen = Pen::of(&city);
+    let [first, second] = [0; 2].map(|_| pen.writes(crate::clock::now()).1);
+    let garbled = Carried {
+        body: Some(b"garbage".to_vec()),
+        ..second.clone()
+    };
+    assert_eq!(water.frame(vec![first, garbled]).await, Verdict::Reject);
+    let more = carried(&pen.writes_many(4, crate::clock::now()));
+    let beyond = Carried {
+        body: Some(b"garbage".to_vec()),
+        ..more[3].clone()
+    };
+    assert_eq!(water.frame(more[..3].to_vec()).await, Verdict::Ignore);
+    assert_eq!(water.frame(vec![beyond]).await, Verdict::Reject);
 }

@@ -515,3 +515,36 @@ async fn a_node_that_rotated_its_keys_goes_on_in_its_chain_and_reads_old_and_new
     let water = water.restart();
     assert_eq!(water.publish(1, None, None).await.records.len(), 1);
 }
+
+/// To check each key that a charter lists takes up to a second: only who can make one may ask for it.
+#[tokio::test]
+async fn a_charter_that_no_threshold_signed_is_refused_unread() {
+    let (city, water) = league().await;
+    let mut newer = city.charters().newest().charter().clone();
+    newer.version += 1;
+    newer.parents = vec![city.charters().newest().hash()];
+    let mut signed = SignedCharter::issue(newer).unwrap();
+    signed.endorse(&city.member.profile.handle, &city.member.signing);
+    // A key that is none, which reading would stumble over.
+    let spoil = |bytes: &mut Vec<u8>| {
+        let key = *city.member.signing.verifying_key().as_bytes();
+        let place = bytes.windows(32).position(|part| part == key).unwrap();
+        bytes[place..place + 32].fill(0);
+    };
+    let mut spoilt = signed.encode();
+    spoil(&mut spoilt);
+    let told = water.exchange.charters(vec![spoilt]).await.unwrap();
+    assert_eq!(
+        told,
+        CharterFate::Refused("0 valid signatures of 1 needed".to_owned())
+    );
+    // Of one that follows nothing known nothing is read either.
+    let mut orphan = signed.charter().clone();
+    orphan.parents = vec![hanse_protocol::charter::CharterHash([7; 32])];
+    let mut orphan = SignedCharter::issue(orphan).unwrap().encode();
+    spoil(&mut orphan);
+    let told = water.exchange.charters(vec![orphan]).await.unwrap();
+    assert_eq!(told, CharterFate::Gap);
+    let told = water.exchange.charters(vec![signed.encode()]).await.unwrap();
+    assert_eq!(told, CharterFate::Adopted);
+}

@@ -165,7 +165,7 @@ async fn without_heads_of_a_threshold_nothing_is_sealed_and_green_still_goes() {
     );
     assert_eq!(
         hears(&water, of_cert.sign(community, &city.member.signing)).await,
-        Verdict::Reject
+        Verdict::Ignore
     );
     let member = head(&water, &charters, now);
     assert_eq!(
@@ -263,4 +263,37 @@ async fn the_week_counts_from_the_word_that_made_the_threshold() {
         heads.freeze(&charters, Some(&own), at(366)),
         Some(Freeze::Expired(charters.charter().expires))
     );
+}
+
+/// A steward that speaks without pause would have everybody check and pass on each word.
+#[tokio::test]
+async fn a_steward_is_heard_once_a_second() {
+    let (city, water) = league().await;
+    let charters = city.exchange.standing().charters.clone().unwrap();
+    let now = clock::now();
+    let mut heads = Heads::default();
+    let said = |ms| head(&city, &charters, now.after(Duration::from_millis(ms)));
+    let heard = (0..3_000).filter(|ms| heads.hear(&said(*ms))).count();
+    assert_eq!(heard, 3);
+    let mut verdicts = Vec::new();
+    for ms in [0, 1, 999, 1_000] {
+        let bytes = said(ms).sign(charters.community(), &city.member.signing);
+        verdicts.push(hears(&water, bytes).await);
+    }
+    let (accept, ignore) = (Verdict::Accept, Verdict::Ignore);
+    assert_eq!(verdicts, [accept, ignore, ignore, accept]);
+}
+
+/// Who stands under another charter knows other keys of a steward: that is no forgery.
+#[tokio::test]
+async fn a_head_signed_with_a_key_that_only_another_charter_lists_is_not_rejected() {
+    let (city, water) = league().await;
+    let charters = city.exchange.standing().charters.clone().unwrap();
+    let said = head(&city, &charters, clock::now());
+    let rotated = SigningKey::generate(&mut rand::rng());
+    let bytes = said.sign(charters.community(), &rotated);
+    assert_eq!(hears(&water, bytes).await, Verdict::Ignore);
+    let mut forged = said.sign(charters.community(), &city.member.signing);
+    *forged.last_mut().unwrap() ^= 1;
+    assert_eq!(hears(&water, forged).await, Verdict::Reject);
 }

@@ -273,7 +273,7 @@ fn heads() -> Vec<Vector> {
             "Signed with the steward's node key.",
             head.sign(community, &cast.city.node),
             now,
-            "signature",
+            "unknown-signer",
         ),
         (
             "other-community",
