@@ -10,6 +10,7 @@ mod catchup;
 mod commit;
 mod large;
 mod league;
+mod lines;
 mod protocol;
 mod reconcile;
 mod store;
@@ -35,6 +36,8 @@ pub(crate) enum Group {
     Startup,
     /// Publish to searchable at 5 and 20 daemons, beside bare gossipsub.
     League,
+    /// Publish to searchable, copies and bytes at 20 daemons behind lines of 25 ms: for the simulation.
+    Lines,
 }
 
 /// Takes the figures of some groups.
@@ -63,6 +66,10 @@ pub(crate) async fn run(groups: &[Group], scale: &Scale, table: &mut Table) -> R
     if has(Group::League) {
         say("league: publish to searchable");
         league::run(scale, table).await?;
+    }
+    if has(Group::Lines) {
+        say("lines: daemons behind lines that take their time");
+        lines::run(scale, table).await?;
     }
     // These three look at the same nodes, which take minutes to fill.
     let mut stocks = Stocks::default();

@@ -25,6 +25,7 @@ fn every_group_gives_its_figures() {
         "catchup",
         "commit",
         "league",
+        "lines",
         "memory",
         "protocol",
         "reconcile",

@@ -2,8 +2,13 @@
 //! presence tells its node's clock; the median of the members' clocks, ours among them, is the
 //! community's. What our clock does after a word was heard shows at once, since the words age by the
 //! machine's steady clock.
+//!
+//! Anybody may keep a word and play it to us later, when its node is silent, and then it is of an
+//! earlier time. So what others passed on cannot say that our clock is ahead; only what came over the
+//! node's own link can.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -16,16 +21,49 @@ use hanse_protocol::timestamp::Timestamp;
 const FRESH: Duration = Duration::from_secs(3 * 60);
 
 /// One node's word.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Word {
-    member: Handle,
     said: Timestamp,
     heard: Instant,
 }
 
+impl Word {
+    /// What its node's clock shows at `at`, if it counts still.
+    fn aged(&self, at: Instant) -> Option<Timestamp> {
+        let age = at.saturating_duration_since(self.heard);
+        (age < FRESH).then(|| self.said.after(age))
+    }
+}
+
+/// What one node said.
+#[derive(Clone, Debug)]
+struct Voice {
+    member: Handle,
+    /// The latest it ever said: what is not later may have been kept and played again.
+    latest: Timestamp,
+    /// Its last word over its own link.
+    direct: Option<Word>,
+    /// Its last word by whichever way.
+    any: Word,
+}
+
+impl Voice {
+    /// By how many milliseconds our clock, which shows `now` at `at`, is behind this node's, and when
+    /// that was heard. Nothing if it says nothing that counts.
+    fn behind(&self, now: i128, at: Instant) -> Option<(Instant, i128)> {
+        let behind = |word: Word| {
+            let aged = word.aged(at)?;
+            Some((word.heard, i128::from(aged.as_millis()) - now))
+        };
+        let skew = i128::try_from(limits::SKEW.as_millis()).unwrap_or(i128::MAX);
+        let passed_on = behind(self.any).filter(|(_, behind)| *behind >= -skew);
+        passed_on.or_else(|| behind(self.direct?))
+    }
+}
+
 /// Other nodes' clocks, shared by who hears presence and who publishes.
 #[derive(Clone, Debug, Default)]
-pub struct Clocks(Arc<Mutex<HashMap<NodeId, Word>>>);
+pub struct Clocks(Arc<Mutex<HashMap<NodeId, Voice>>>);
 
 /// Our clock is further from the community's than clocks may differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,31 +89,38 @@ impl fmt::Display for Astray {
 }
 
 impl Clocks {
-    /// Notes that a member's node said what time it is. A word that is not newer than the last one of
-    /// that node says nothing: it may have been kept and played again.
-    pub fn hear(&self, node: NodeId, member: Handle, said: Timestamp, heard: Instant) {
-        let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let fresh = |word: &Word| heard.saturating_duration_since(word.heard) < FRESH;
-        if words
-            .get(&node)
-            .is_some_and(|word| word.said >= said && fresh(word))
-        {
+    /// Notes that a member's node said what time it is, over its own link or passed on by others. A word
+    /// that is not newer than any of that node before says nothing.
+    pub fn hear(&self, node: NodeId, member: Handle, said: Timestamp, heard: Instant, direct: bool) {
+        let word = Word { said, heard };
+        let mut voices = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let voice = voices.entry(node);
+        let known = matches!(voice, Entry::Occupied(_));
+        let voice = voice.or_insert_with(|| Voice {
+            member: member.clone(),
+            latest: said,
+            direct: None,
+            any: word,
+        });
+        if known && said <= voice.latest {
             return;
         }
-        words.insert(node, Word { member, said, heard });
+        (voice.member, voice.latest, voice.any) = (member, said, word);
+        if direct {
+            voice.direct = Some(word);
+        }
     }
 
     /// Whether some other member says that `now` is about what time it is, at the steady clock's `at`,
     /// and most do not say otherwise.
     pub fn vouch(&self, now: Timestamp, at: Instant) -> bool {
-        let agrees = |word: &Word| {
-            let age = at.saturating_duration_since(word.heard);
-            let aged = word.said.after(age);
-            age < FRESH && aged.since(now).max(now.since(aged)) <= limits::SKEW
+        let agrees = |voice: &Voice| {
+            let aged = voice.any.aged(at);
+            aged.is_some_and(|aged| aged.since(now).max(now.since(aged)) <= limits::SKEW)
         };
         let agreed = {
-            let words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            words.values().any(agrees)
+            let voices = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            voices.values().any(agrees)
         };
         agreed && self.astray(now, at).is_none()
     }
@@ -86,14 +131,14 @@ impl Clocks {
         // One voice a member, however many nodes it has: the node that spoke last.
         let mut voices: HashMap<Handle, (Instant, i128)> = HashMap::new();
         {
-            let mut words = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            words.retain(|_, word| at.saturating_duration_since(word.heard) < FRESH);
-            for word in words.values() {
-                let aged = word.said.after(at.saturating_duration_since(word.heard));
-                let behind = i128::from(aged.as_millis()) - now;
-                let voice = voices.entry(word.member.clone()).or_insert((word.heard, behind));
-                if word.heard > voice.0 {
-                    *voice = (word.heard, behind);
+            let heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            for node in heard.values() {
+                let Some(said) = node.behind(now, at) else {
+                    continue;
+                };
+                let voice = voices.entry(node.member.clone()).or_insert(said);
+                if said.0 > voice.0 {
+                    *voice = said;
                 }
             }
         }
@@ -136,10 +181,14 @@ mod tests {
         "2026-11-23T12:00:00Z".parse().unwrap()
     }
 
+    fn hear(clocks: &Clocks, (node, member): (u8, &str), said: Timestamp, at: Instant, direct: bool) {
+        clocks.hear(NodeId([node; 32]), member.parse().unwrap(), said, at, direct);
+    }
+
     fn heard(voices: &[(u8, &str, Timestamp)], at: Instant) -> Clocks {
         let clocks = Clocks::default();
         for (node, member, said) in voices {
-            clocks.hear(NodeId([*node; 32]), member.parse().unwrap(), *said, at);
+            hear(&clocks, (*node, member), *said, at, true);
         }
         clocks
     }
@@ -192,13 +241,8 @@ mod tests {
     fn words_played_again_and_words_grown_old_do_not_count() {
         let at = Instant::now();
         let clocks = heard(&[(1, "port-city", noon()), (2, "st-mary", noon())], at);
-        for (node, member) in [(1, "port-city"), (2, "st-mary")] {
-            clocks.hear(
-                NodeId([node; 32]),
-                member.parse().unwrap(),
-                noon().before(HOUR),
-                at,
-            );
+        for node in [(1, "port-city"), (2, "st-mary")] {
+            hear(&clocks, node, noon().before(HOUR), at, true);
         }
         assert_eq!(clocks.astray(noon(), at), None);
         assert_eq!(
@@ -206,5 +250,49 @@ mod tests {
             None,
             "nobody spoke lately"
         );
+    }
+
+    /// Mallory kept what two nodes said that are off since, and plays it again, with a word of her own.
+    #[test]
+    fn words_of_nodes_that_are_off_count_for_nothing_when_played_again() {
+        let start = Instant::now();
+        let clocks = heard(&[(1, "port-city", noon()), (2, "st-mary", noon())], start);
+        let at = start + HOUR;
+        let now = noon().after(HOUR);
+        // What was heard then is not fresh any longer; what was heard of then is known all the same.
+        for (node, kept) in [((1, "port-city"), noon()), ((2, "st-mary"), noon().before(HOUR))] {
+            hear(&clocks, node, kept, at, false);
+        }
+        hear(&clocks, (3, "mallory"), noon(), at, true);
+        assert_eq!(clocks.astray(now, at), None);
+        // After a restart nothing of them is known.
+        let anew = Clocks::default();
+        for node in [(1, "port-city"), (2, "st-mary")] {
+            hear(&anew, node, noon(), at, false);
+        }
+        hear(&anew, (3, "mallory"), noon(), at, true);
+        assert_eq!(anew.astray(now, at), None);
+        // Over their own links they would count, and passed on if they say that ours is behind.
+        for node in [(1, "port-city"), (2, "st-mary")] {
+            hear(&anew, node, noon().after(Duration::from_secs(1)), at, true);
+        }
+        assert!(anew.astray(now, at).unwrap().ahead);
+        let passed_on = Clocks::default();
+        for node in [(1, "port-city"), (2, "st-mary")] {
+            hear(&passed_on, node, now.after(HOUR), at, false);
+        }
+        assert!(!passed_on.astray(now, at).unwrap().ahead);
+    }
+
+    /// A word over the node's own link is not made void by a later one that others were quicker to bring.
+    #[test]
+    fn what_others_pass_on_hides_nothing_that_was_said_directly() {
+        let at = Instant::now();
+        let clocks = heard(&[(1, "port-city", noon()), (2, "st-mary", noon())], at);
+        let later = Duration::from_secs(60);
+        for node in [(1, "port-city"), (2, "st-mary")] {
+            hear(&clocks, node, noon().after(later), at + later, false);
+        }
+        assert!(clocks.astray(noon().after(HOUR), at + later).unwrap().ahead);
     }
 }

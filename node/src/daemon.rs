@@ -234,7 +234,7 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
         clocks: clocks.clone(),
         opaque_max: settings.store.opaque_max,
         retention: settings.store.retention.clone(),
-        lost: matches!(opening.rebuilt, Some(Rebuilt::Corrupt | Rebuilt::Ahead)),
+        lost: opening.lost,
         home: exchange::Home::of(&store_folder(folder)),
     };
     let (exchange, thread) = exchange::start(parts)?;

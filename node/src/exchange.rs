@@ -28,6 +28,7 @@ mod batch;
 mod budget;
 mod complaints;
 mod derive;
+mod ended;
 mod held;
 mod judging;
 mod keeping;
@@ -44,9 +45,11 @@ mod turns;
 mod worker;
 
 pub use budget::Overdrawn;
+pub(crate) use complaints::Complaints;
 pub use derive::{BrokenCharters, Deriver};
 pub use held::{Flaws, Missing, Twin};
-pub use keeping::Retention;
+pub(crate) use keeping::trusting;
+pub use keeping::{Retention, trusted};
 pub(crate) use membership::view_of;
 pub use restored::{Home, Restored};
 pub use worker::{Parts, StartError, Thread, start};
@@ -117,6 +120,12 @@ pub enum ExchangeError {
         /// The hash of the other one.
         hash: CharterHash,
     },
+    /// What this node has signed is not known for sure.
+    #[error(
+        "this node is a backup or lost entries, and may have endorsed another charter of version {0} that the \
+         other stewards know of"
+    )]
+    Forgotten(u64),
     /// Nothing is sealed now.
     #[error("{0}")]
     Frozen(Freeze),

@@ -3,8 +3,8 @@
 use hanse_protocol::admission::Reader;
 use hanse_protocol::charter::Charter;
 use hanse_protocol::charter::member::Profile;
-use hanse_protocol::identity::NodeId;
 use hanse_protocol::identity::keys::{SealingKey, SigningKey};
+use hanse_protocol::identity::{KeyId, NodeId};
 use hanse_protocol::limits;
 use zeroize::Zeroizing;
 
@@ -137,6 +137,12 @@ impl Member {
             })
         };
         self.rotated.iter().rev().find(open).unwrap_or(&self.signing)
+    }
+
+    /// Whether this node has that key to sign with, used still or no longer.
+    pub fn signs_with(&self, key: KeyId) -> bool {
+        let mut keys = self.rotated.iter().chain([&self.signing]);
+        keys.any(|signing| signing.verifying_key().id() == key)
     }
 
     /// The key to seal with under a charter: the newest of ours that it lists as open, or the first.

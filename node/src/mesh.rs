@@ -14,6 +14,7 @@
 //! - `silence`, `slow`: links that are made anew or closed though their connections stand
 //! - `charter`: the one call open to strangers
 //! - `transport`, `cut`: TCP, Noise, Yamux, and a way out; QUIC if wanted. `meters`, `bucket`: what is counted; paces
+//! - `wires`: sockets given from outside in the place of TCP, for the simulation alone
 //! - `engine`: the task that owns the swarm. `handle`: how the rest of the node speaks to it
 
 mod bucket;
@@ -31,6 +32,8 @@ mod resolve;
 mod silence;
 mod slow;
 mod transport;
+#[cfg(feature = "simulation")]
+pub mod wires;
 
 #[cfg(test)]
 mod tests;
@@ -46,14 +49,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
-pub use gossip::bare as gossip_settings;
+pub use gossip::{Degree, bare as gossip_settings};
 pub use handle::{MeshHandle, MeshStream, Ticket};
 pub use names::{peer_id_text, socket_address};
 
 /// What part a node takes in carrying the community's gossip.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Profile {
-    /// One among equals: 6 (4 to 12) neighbours, and up to 20 links in a large community.
+    /// One among equals: 5 (4 to 10) neighbours, and up to 20 links in a large community.
     #[default]
     Peer,
     /// It carries many members that can only dial out: 32 (24 to 96) neighbours.
@@ -80,6 +83,9 @@ pub struct MeshSettings {
     pub silence: Duration,
     /// How long a peer may take nothing of what it is sent before its link is closed.
     pub patience: Duration,
+    /// Other numbers of gossip neighbours than the profile's, to compare them.
+    #[cfg(feature = "simulation")]
+    pub degree: Option<gossip::Degree>,
     /// Largest packet sent and read, bytes, where a story wants a link to fall silent.
     #[cfg(test)]
     pub(crate) transmit: Option<usize>,
@@ -94,6 +100,8 @@ impl Default for MeshSettings {
             stranger_timeout: Duration::from_secs(10),
             silence: Duration::from_secs(180),
             patience: Duration::from_secs(30),
+            #[cfg(feature = "simulation")]
+            degree: None,
             #[cfg(test)]
             transmit: None,
         }
@@ -281,7 +289,14 @@ pub fn start(
     registry: &mut Registry,
     stop: CancellationToken,
 ) -> Result<(MeshHandle, JoinHandle<Result<(), MeshError>>), MeshError> {
-    let (engine, handle) =
-        engine::Engine::new(&settings, node_secret, &community, membership, events, registry)?;
+    let (engine, handle) = engine::Engine::new(
+        &settings,
+        transport::Underlay::Tcp,
+        node_secret,
+        &community,
+        membership,
+        events,
+        registry,
+    )?;
     Ok((handle, tokio::spawn(engine.run(stop))))
 }

@@ -39,6 +39,7 @@ pub struct Metrics {
     frames: Family<OutcomeLabel, Counter>,
     frozen: Gauge,
     retention_held: Gauge,
+    erasure_held: Gauge,
     freed: Counter,
     forked: Gauge,
     audits_broken: Counter,
@@ -67,6 +68,7 @@ impl Metrics {
             frames: Family::default(),
             frozen: Gauge::default(),
             retention_held: Gauge::default(),
+            erasure_held: Gauge::default(),
             freed: Counter::default(),
             forked: Gauge::default(),
             audits_broken: Counter::default(),
@@ -125,6 +127,11 @@ impl Metrics {
             "retention_held",
             "1 while nothing leaves by expiry because the clock is not trusted",
             metrics.retention_held.clone(),
+        );
+        registry.register(
+            "erasure_held",
+            "1 while what was taken back stays on disk beyond its time for want of room",
+            metrics.erasure_held.clone(),
         );
         registry.register(
             "log_bytes_freed",
@@ -289,6 +296,11 @@ impl Metrics {
     /// Whether nothing leaves by expiry.
     pub fn retention_held(&self, held: bool) {
         self.retention_held.set(i64::from(held));
+    }
+
+    /// Whether there is too little room to erase what is due.
+    pub fn erasure_held(&self, held: bool) {
+        self.erasure_held.set(i64::from(held));
     }
 
     /// Bytes of log came back.

@@ -99,8 +99,14 @@ impl AddressBook {
         self.membership.send_replace(Arc::new(Membership { nodes }));
     }
 
-    /// Hears a presence frame.
-    pub fn hear(&self, bytes: &[u8], charters: &CharterChain, standing: &Standing) -> Verdict {
+    /// Hears a presence frame that `courier` brought.
+    pub fn hear(
+        &self,
+        courier: NodeId,
+        bytes: &[u8],
+        charters: &CharterChain,
+        standing: &Standing,
+    ) -> Verdict {
         let presence = match Presence::read_untimed(bytes, charters) {
             Ok(presence) => presence,
             Err(PresenceError::Malformed | PresenceError::Signature) => return Verdict::Reject,
@@ -110,8 +116,9 @@ impl AddressBook {
             && let Some((member, _)) = charters.charter().owner_of(&presence.node)
         {
             let heard = std::time::Instant::now();
+            let (node, at) = (presence.node, presence.at);
             self.clocks
-                .hear(presence.node, member.handle.clone(), presence.at, heard);
+                .hear(node, member.handle.clone(), at, heard, courier == node);
         }
         if presence.check_time(clock::now()).is_err() {
             return Verdict::Ignore;

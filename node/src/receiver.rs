@@ -17,9 +17,9 @@ use crate::mesh::{self, MeshEvent, MeshHandle, Ticket};
 use crate::metrics::Metrics;
 use crate::presence::AddressBook;
 
-mod fair;
+pub mod fair;
 mod streams;
-mod tabs;
+pub mod tabs;
 
 use fair::Fair;
 use streams::Room;
@@ -208,7 +208,7 @@ impl Receiver {
             Ok(Frame::Presence(presence)) => {
                 let standing = self.exchange.standing();
                 let verdict = standing.charters.as_ref().map_or(Verdict::Ignore, |charters| {
-                    self.book.hear(&presence, charters, &standing)
+                    self.book.hear(courier, &presence, charters, &standing)
                 });
                 self.word(desk, courier, ticket, verdict);
             }
@@ -264,7 +264,7 @@ impl Receiver {
     /// Gives the exchange what waits, each courier in its turn.
     fn hand_over(&self, desk: &mut Desk) {
         while desk.at_exchange < AT_EXCHANGE
-            && let Some((courier, Waiting { ticket, records })) = desk.waiting.next()
+            && let Some((courier, Waiting { ticket, records })) = desk.waiting.take()
         {
             let reply = self.reply(desk, courier, ticket);
             // A full inbox is nobody's fault; healing brings the records again.

@@ -57,9 +57,10 @@ pub struct Sender {
     pub metrics: std::sync::Arc<Metrics>,
 }
 
-/// A frame in the making.
+/// A frame in the making: records of one author until they are as many as go into one, or nothing more
+/// is ready.
 #[derive(Default)]
-struct Filling {
+pub struct Filling {
     records: Vec<Carried>,
     bytes: usize,
 }
@@ -90,7 +91,11 @@ impl Sender {
     }
 
     fn load_cursor(&self) -> Result<Position, StoreError> {
-        let note = self.store.note(CURSOR)?;
+        let note = match self.store.note(CURSOR) {
+            // Nobody knows any longer what was sent; what was not, healing brings.
+            Err(StoreError::Damaged { .. }) => return Ok(self.store.newest()),
+            note => note?,
+        };
         let cursor = note
             .and_then(|bytes| bytes.try_into().ok())
             .map(u64::from_be_bytes);
@@ -168,23 +173,30 @@ impl Filling {
                 if clock::now().since(record.arrived) > FRESH {
                     return Vec::new();
                 }
-                let body = record.body.filter(|body| body.len() <= limits::INLINE_BODY);
-                let size = record.header.len() + body.as_ref().map_or(0, Vec::len);
-                let full =
-                    self.bytes + size > limits::FRAME_FLUSH || self.records.len() >= limits::FRAME_RECORDS;
-                let ready = if full { self.take() } else { None };
-                self.records.push(Carried {
+                let carried = Carried {
                     header: record.header,
-                    body,
-                });
-                self.bytes += size;
-                ready.into_iter().collect()
+                    body: record.body,
+                };
+                self.put(carried).into_iter().collect()
             }
             Entry::Record(_) | Entry::Body(_) | Entry::Audit(_) | Entry::Note(_) | Entry::Void => Vec::new(),
         }
     }
 
-    fn take(&mut self) -> Option<Frame> {
+    /// Adds a record, without its body if that is to be pulled, and returns the frame that had no room
+    /// for it.
+    pub fn put(&mut self, mut record: Carried) -> Option<Frame> {
+        record.body = record.body.filter(|body| body.len() <= limits::INLINE_BODY);
+        let size = record.header.len() + record.body.as_ref().map_or(0, Vec::len);
+        let full = self.bytes + size > limits::FRAME_FLUSH || self.records.len() >= limits::FRAME_RECORDS;
+        let ready = if full { self.take() } else { None };
+        self.records.push(record);
+        self.bytes += size;
+        ready
+    }
+
+    /// The frame of what was added, if anything was.
+    pub fn take(&mut self) -> Option<Frame> {
         let Self { records, .. } = std::mem::take(self);
         (!records.is_empty()).then_some(Frame::Records(records))
     }

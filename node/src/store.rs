@@ -59,7 +59,7 @@ use catalogue::Tags;
 use disk::{Disk, Lock, RealDisk};
 use entry::{BodyState, CharterEntry, Entry, Position};
 use facts::{Derive, RecordFacts};
-use index::{Engine, Index, IndexError};
+use index::{Batch, Engine, Index, IndexError};
 use indexing::{Outcome, Updates};
 use log::{Files, Frame, Log, LogSetup, Unscanned};
 use opening::Opener;
@@ -74,6 +74,10 @@ const IDLE: Duration = Duration::from_secs(5);
 
 /// Positions that are left out after a restore: more than were given out since any backup.
 const LEAP: u64 = 1 << 32;
+
+/// Positions for a second since 1970 after a leap: more than are given out, and what comes of it stays
+/// below 2^53 for two centuries, so that a client that reads numbers as floating point tells all apart.
+const A_SECOND: u64 = 1 << 20;
 
 /// Free space under which the store is full, bytes: more than one commit, the index's journals and
 /// what it rewrites while it compacts, so that what was begun before can end well.
@@ -434,9 +438,23 @@ impl Store {
     }
 
     /// Leaves out positions that may have been given out after this copy of the store was made: what is
-    /// committed from now on comes after all of them, so that whoever follows it misses nothing.
-    pub fn leap(&mut self) {
-        self.log.raise(self.log.next().plus(LEAP));
+    /// committed from now on comes after all of them, so that whoever follows it misses nothing. `now`
+    /// keeps two that go on from the same copy apart.
+    pub fn leap(&mut self, now: Timestamp) {
+        let by_clock = Position((now.as_millis() / 1_000).saturating_mul(A_SECOND));
+        self.log.raise(self.log.next().plus(LEAP).max(by_clock));
+    }
+
+    /// Forgets that entries were lost: whoever must know has it on disk now.
+    ///
+    /// # Errors
+    /// [`StoreError::Index`].
+    pub fn loss_is_noted(&mut self) -> Result<(), StoreError> {
+        let index = &*self.shared.index;
+        let mut batch = Batch::default();
+        batch.remove(catalogue::Keyspace::Meta, catalogue::meta::LOST);
+        index.apply(batch, index.reflects()?.unwrap_or_default())?;
+        self.checkpoint()
     }
 
     /// Whether the disk has too little room for new work. To be asked before work is taken: a write

@@ -68,6 +68,11 @@ impl Signed {
         &self.header
     }
 
+    /// The key it claims to be signed with.
+    pub fn key(&self) -> KeyId {
+        self.parts.key
+    }
+
     /// Asks whether the author may say this, now and in this way. What was verified before need
     /// not come here again, but only if its *bytes* are the same: an id alone proves nothing.
     ///
@@ -125,6 +130,11 @@ impl Signed {
             return Err(Refusal::UnknownCharter);
         }
         if !author.accepts(&key, lane, epoch, seq, &self.id) {
+            return Err(Refusal::Ended);
+        }
+        // Between the first and the last of a run only the date tells what was signed afterwards.
+        let ended = charters.ended_at(&self.header.author, lane, self.parts.key);
+        if ended.is_some_and(|ended| self.header.created > ended.after(limits::SKEW)) {
             return Err(Refusal::Ended);
         }
         self.check_chain()?;

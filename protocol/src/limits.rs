@@ -59,6 +59,10 @@ pub const CHARTER_CHAIN: usize = 4 << 20;
 /// can sign one can sign any number.
 pub const SIBLINGS: usize = 8;
 
+/// Most bytes of those siblings together: one of the largest fits. They travel with the charters in
+/// force, and whoever made the one before may no longer be trusted.
+pub const SIBLING_BYTES: usize = CHARTER;
+
 /// Largest file in which a proposal is passed around, bytes of its content.
 pub const PROPOSAL: usize = CHARTER + 1_024;
 

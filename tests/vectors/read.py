@@ -179,6 +179,7 @@ class Charter:
     """A charter in its one spelling and sound form."""
 
     def __init__(self, raw):
+        self.size = len(raw)
         envelope = decode(raw)
         need(isinstance(envelope, list) and len(envelope) == 2 and is_bytes(envelope[0]), "malformed")
         self.payload, self.endorsements = envelope
@@ -341,8 +342,18 @@ class Chain:
             need(parents[0] not in self.siblings, "other-side")
             need(self.is_open(charter), "late")
             need(len(self.open_siblings()) < 8, "too-many-siblings")
+            need(sum(held.size for held in self.open_siblings()) + charter.size <= 512 << 10, "too-many-siblings")
         self.siblings.append(charter)
         return "sibling"
+
+
+def ended_at(chain, author, lane, key):
+    """When the first charter was issued that ended anything of what `key` signs in `lane`."""
+    for charter in chain.in_force:
+        member = charter.members.get(author)
+        if member and (member["ended"] is not None or member["signing"].get(key) is not None
+                       or member["lanes"].get(lane, (None, None))[1] is not None):
+            return charter.issued
 
 
 # -- Header and admission ----------------------------------------------------------------------------
@@ -385,6 +396,8 @@ def admit(raw, chain, given):
     place = said["lane"], said["epoch"], said["seq"], identity
     closings = author["ended"], author["lanes"][said["lane"]][1], author["signing"][public]
     need(all(counts(closing, *place) for closing in closings), "ended")
+    if any(closing is not None for closing in closings):
+        need(said["created"] <= ended_at(chain, said["author"], said["lane"], public) + 5 * 60_000, "ended")
     seq, prev, epoch = said["seq"], said["prev"], said["epoch"]
     need(seq >= 1 and (prev is not None or seq == 1) and (prev is None or seq > 1 or epoch > 0), "chain")
     created, expires, now = said["created"], said["expires"], given["now"]

@@ -56,7 +56,7 @@ async fn one(scale: &Scale, table: &mut Table, nodes: usize) -> Result<(), Failu
     say(&format!("a league of {nodes}"));
     let mut ours = Runs::default();
     let league = League::builder().nodes(nodes).up().await?;
-    let followers = follow(&league).await?;
+    let followers = follow(&league, 1).await?;
     let publisher = client(&league, 0)?;
     let mut number = 0;
     for _ in 0..scale.runs {
@@ -125,7 +125,7 @@ fn client(league: &League, number: usize) -> Result<Client, Failure> {
 }
 
 /// When each record became complete at a node.
-struct Follower {
+pub(super) struct Follower {
     seen: Arc<Mutex<HashMap<RecordId, Instant>>>,
     task: JoinHandle<()>,
 }
@@ -143,7 +143,7 @@ impl Follower {
     }
 
     /// Waits until all of these are here, and gives when each came.
-    async fn arrivals(&self, ids: &[RecordId]) -> Result<Vec<Instant>, Failure> {
+    pub(super) async fn arrivals(&self, ids: &[RecordId]) -> Result<Vec<Instant>, Failure> {
         let until = Instant::now() + PATIENCE;
         loop {
             let arrived: Vec<Instant> = ids.iter().filter_map(|id| self.arrival(id)).collect();
@@ -158,11 +158,11 @@ impl Follower {
     }
 }
 
-/// Follows the events of every node but the first. A node tells of a record once it can be searched
+/// Follows the events of every node from the `first` on. A node tells of a record once it can be searched
 /// for.
-async fn follow(league: &League) -> Result<Vec<Follower>, Failure> {
+pub(super) async fn follow(league: &League, first: usize) -> Result<Vec<Follower>, Failure> {
     let mut followers = Vec::new();
-    for number in 1..league.daemons().len() {
+    for number in first..league.daemons().len() {
         let client = client(league, number)?;
         let after = client.status().await?.store.position;
         let seen = Arc::new(Mutex::new(HashMap::new()));
@@ -181,7 +181,7 @@ async fn follow(league: &League) -> Result<Vec<Follower>, Failure> {
     Ok(followers)
 }
 
-async fn publish(publisher: &Client, from: u64, count: usize) -> Result<Vec<RecordId>, Failure> {
+pub(super) async fn publish(publisher: &Client, from: u64, count: usize) -> Result<Vec<RecordId>, Failure> {
     let objects = (from..)
         .take(count)
         .map(|number| material::raw(material::indicator(number)));

@@ -214,6 +214,13 @@ impl From<ExchangeError> for Failure {
                 let detail = format!("{text}; `again` opens a later round, which is kept as evidence");
                 Self::conflict(name::ENDORSED, "another was endorsed", detail)
             }
+            ExchangeError::Forgotten(_) => {
+                let detail = format!(
+                    "{text}; `again` signs all the same: after `hanse community renew --again`, if nobody \
+                     knows of another, further changes go on as ever"
+                );
+                Self::conflict(name::ENDORSED, "another may have been endorsed", detail)
+            }
             ExchangeError::Frozen(_) => Self::conflict(name::FROZEN, "nothing is sealed now", text),
             ExchangeError::Invalid(reason) => Self::invalid(&reason),
             ExchangeError::UnknownMember(_) => Self::not_found(name::UNKNOWN_MEMBER, "no such member", text),

@@ -176,7 +176,7 @@ fn settle(dir: &Path, how: Restored) -> Result<(), Failure> {
         ));
     }
     let mut store = opened.store;
-    store.leap();
+    store.leap(clock::now());
     let subject = format!("{how:?}").to_lowercase();
     let line = AuditEntry::new(clock::now(), "operator", "restore", subject, None);
     store.commit(vec![(how.note(), None), (Entry::Audit(line), None)])?;

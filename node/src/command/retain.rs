@@ -6,18 +6,18 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::{Failure, say};
-use crate::exchange::Deriver;
+use crate::exchange::{self, Deriver};
 use crate::settings::Settings;
 use crate::store::entry::{AuditEntry, Entry};
 use crate::store::{Rules, Store, Tended};
 use crate::{clock, daemon};
 
-/// How far the clock may be ahead of the last commit.
+/// How far the clock may be ahead of the time that was trusted last.
 const JUMP: Duration = Duration::from_secs(24 * 3_600);
 
 /// The clock is not to be trusted with deleting.
 #[derive(Debug, thiserror::Error)]
-#[error("the clock shows {now}, more than a day after the last commit, of {last}")]
+#[error("the clock shows {now}, more than a day after it was last trusted, at {last}")]
 struct Jumped {
     now: hanse_protocol::timestamp::Timestamp,
     last: hanse_protocol::timestamp::Timestamp,
@@ -36,8 +36,7 @@ pub(super) fn run(dir: &Path, confirm: bool) -> Result<ExitCode, Failure> {
     };
     let now = clock::now();
     let reader = store.reader();
-    let last = reader.audit(reader.audit_head()?.lines, 1)?;
-    let last = last.first().map_or(now, |line| line.at);
+    let last = exchange::trusted(&reader)?.unwrap_or(now);
     if !confirm && now > last.after(JUMP) {
         return Err(Failure {
             error: Box::new(Jumped { now, last }),
@@ -68,7 +67,7 @@ pub(super) fn run(dir: &Path, confirm: bool) -> Result<ExitCode, Failure> {
     }
     let subject = format!("{} bodies, {} records", done.bodies, done.records);
     let line = AuditEntry::new(now, "operator", "expire", subject, None);
-    store.commit(vec![(Entry::Audit(line), None)])?;
+    store.commit(vec![(Entry::Audit(line), None), (exchange::trusting(now), None)])?;
     drop(reader);
     store.close()?;
     say(&format!(

@@ -1,32 +1,47 @@
-//! Audit lines of what was refused, so few that a flood of refusals is no flood of lines: the first
-//! of a kind is told at once, those that follow within a minute are counted in the next.
+//! Audit lines of what others do wrong, so few that a flood of it is no flood of lines: the first of a
+//! kind is told at once, those that follow within a minute, or an hour, are counted in the next.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use hanse_protocol::timestamp::Timestamp;
 
-/// How long those that follow are only counted.
+/// How long refusals that follow are only counted.
 const MINUTE: Duration = Duration::from_secs(60);
 
 /// Kinds remembered at once; with more, all are forgotten and may be told once more.
 const KINDS: usize = 1_024;
 
 /// When refusals of a kind were last told, and how many came since.
-#[derive(Default)]
-pub(super) struct Complaints(HashMap<(String, &'static str), (Timestamp, u64)>);
+pub(crate) struct Complaints {
+    told: HashMap<(String, &'static str), (Timestamp, u64)>,
+    /// How long those that follow are only counted.
+    span: Duration,
+}
+
+impl Default for Complaints {
+    fn default() -> Self {
+        Self::every(MINUTE)
+    }
+}
 
 impl Complaints {
+    /// None yet; of each kind one is told in `span`.
+    pub(crate) fn every(span: Duration) -> Self {
+        let told = HashMap::new();
+        Self { told, span }
+    }
+
     /// Counts a refusal by who is named for it and why. `Some` if it is to be told, with how many
     /// were counted and not told before it.
-    pub(super) fn tell(&mut self, actor: &str, reason: &'static str, now: Timestamp) -> Option<u64> {
-        if self.0.len() >= KINDS {
-            self.0.clear();
+    pub(crate) fn tell(&mut self, actor: &str, reason: &'static str, now: Timestamp) -> Option<u64> {
+        if self.told.len() >= KINDS {
+            self.told.clear();
         }
         let kind = (actor.to_owned(), reason);
-        match self.0.get_mut(&kind) {
+        match self.told.get_mut(&kind) {
             // A clock that went back tells at once rather than never.
-            Some((told, more)) if now >= *told && now.since(*told) < MINUTE => {
+            Some((told, more)) if now >= *told && now.since(*told) < self.span => {
                 *more += 1;
                 None
             }
@@ -35,7 +50,7 @@ impl Complaints {
                 Some(std::mem::take(more))
             }
             None => {
-                self.0.insert(kind, (now, 0));
+                self.told.insert(kind, (now, 0));
                 Some(0)
             }
         }

@@ -16,10 +16,17 @@ use super::worker::Worker;
 use super::{Actor, Reply};
 use crate::clock;
 use crate::store::entry::{Entry, NoteEntry};
-use crate::store::{Retired, Rules, StoreError, unless_damaged};
+use crate::store::{Reader, Retired, Rules, StoreError, unless_damaged};
 
 /// The note that says up to which number records of each chain have left.
 const RETIRED: &str = "retired";
+
+/// The note that says what time was trusted last: milliseconds, 8 bytes, big endian. Audit lines do not
+/// tell it, since they are written by a clock that jumped, too.
+const TRUSTED: &str = "trusted clock";
+
+/// How much later a trusted time must be than the one noted before it is noted, too.
+const NOTED: Duration = Duration::from_secs(3_600);
 
 /// Most chains that note tells of.
 const CHAINS: usize = 4_096;
@@ -59,11 +66,46 @@ struct Trust {
     at: Instant,
 }
 
+/// What other members' clocks say of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Others {
+    Vouch,
+    Silent,
+    Contradict,
+}
+
+/// The time that a store's node trusted last.
+///
+/// # Errors
+/// [`StoreError`].
+pub fn trusted(store: &Reader) -> Result<Option<Timestamp>, StoreError> {
+    let note = unless_damaged(store.note(TRUSTED))?.and_then(|bytes| bytes.try_into().ok());
+    if let Some(noted) = note {
+        return Ok(Some(Timestamp::from_millis(u64::from_be_bytes(noted))));
+    }
+    // Of a store that was never asked whether the clock is trusted.
+    let head = store.audit_head()?;
+    let lines = unless_damaged(store.audit(head.lines, 1))?;
+    Ok(lines.first().map(|line| line.at))
+}
+
+/// The note that says that `now` is trusted.
+pub(crate) fn trusting(now: Timestamp) -> Entry {
+    let bytes = now.as_millis().to_be_bytes().to_vec();
+    let kind = TRUSTED.to_owned();
+    Entry::Note(NoteEntry { kind, bytes })
+}
+
 impl Trust {
-    /// Whether the clock went on from the last trusted time as it should, or somebody vouches for it.
-    fn look(&mut self, now: Timestamp, at: Instant, vouched: bool) -> bool {
+    /// Whether the clock went on from the last trusted time as it should, or somebody vouches for it;
+    /// never while most others say that it is wrong.
+    fn look(&mut self, now: Timestamp, at: Instant, others: Others) -> bool {
         let expected = self.last.after(at.saturating_duration_since(self.at));
-        let trusted = vouched || now <= expected.after(JUMP);
+        let trusted = match others {
+            Others::Vouch => true,
+            Others::Silent => now <= expected.after(JUMP),
+            Others::Contradict => false,
+        };
         if trusted {
             *self = Self { last: now, at };
         }
@@ -75,9 +117,13 @@ impl Trust {
 pub(super) struct Keeping {
     retention: Retention,
     trust: Trust,
+    /// The trusted time that was noted last.
+    noted: Option<Timestamp>,
     next: Instant,
     /// Whether the clock was not trusted when it was last looked at.
     holds: bool,
+    /// Whether there was too little room to erase what is due.
+    cramped: bool,
     retired: BTreeMap<(Handle, u16, u32), u64>,
     changed: bool,
 }
@@ -105,8 +151,10 @@ impl Keeping {
                 last: clock::now(),
                 at,
             },
+            noted: None,
             next: at + FIRST,
             holds: false,
+            cramped: false,
             retired: BTreeMap::new(),
             changed: false,
         }
@@ -120,11 +168,10 @@ impl Keeping {
 }
 
 impl Worker {
-    /// Takes up what the log says: what has left, and what time it was at the last commit.
+    /// Takes up what the log says: what has left, and what time was trusted last.
     pub(super) fn load_keeping(&mut self) -> Result<(), StoreError> {
-        let head = self.reader.audit_head()?;
-        if let Some(line) = unless_damaged(self.reader.audit(head.lines, 1))?.first() {
-            self.keeping.trust.last = line.at;
+        if let Some(last) = trusted(&self.reader)? {
+            self.keeping.trust.last = last;
         }
         let note = unless_damaged(self.reader.note(RETIRED))?.unwrap_or_default();
         let retired: Vec<Gone> = minicbor::decode(&note).unwrap_or_default();
@@ -175,6 +222,16 @@ impl Worker {
             self.audit("node", "recast", subject, None);
             self.metrics.freed(tended.freed);
         }
+        // Only a look that came to its end tells that nothing is held up.
+        if tended.cramped != self.keeping.cramped && (tended.cramped || !tended.more) {
+            self.keeping.cramped = tended.cramped;
+            self.metrics.erasure_held(tended.cramped);
+            if tended.cramped {
+                tracing::error!(
+                    "what was taken back stays on disk beyond its time: there is too little room to rewrite its segment of the log"
+                );
+            }
+        }
         for span in tended.damaged {
             tracing::error!(%span, "a damaged stretch of the log went with a segment that was recast");
             self.audit("node", "drop-damaged", span.to_string(), None);
@@ -186,8 +243,19 @@ impl Worker {
     }
 
     fn trusts_clock(&mut self, now: Timestamp, at: Instant) -> bool {
-        let vouched = self.clocks.vouch(now, at);
-        let trusted = self.keeping.trust.look(now, at, vouched);
+        let others = if self.clocks.astray(now, at).is_some() {
+            Others::Contradict
+        } else if self.clocks.vouch(now, at) {
+            Others::Vouch
+        } else {
+            Others::Silent
+        };
+        let trusted = self.keeping.trust.look(now, at, others);
+        let apart = |noted: Timestamp| now.since(noted).max(noted.since(now));
+        if trusted && !self.full && self.keeping.noted.is_none_or(|noted| apart(noted) >= NOTED) {
+            self.keeping.noted = Some(now);
+            self.batch.push(trusting(now), None);
+        }
         if self.keeping.holds == trusted {
             self.keeping.holds = !trusted;
             self.metrics.retention_held(!trusted);
@@ -237,6 +305,7 @@ impl Worker {
         let (now, at) = (clock::now(), Instant::now());
         if confirm {
             self.keeping.trust = Trust { last: now, at };
+            self.keeping.noted = None;
             self.audit(&actor.0, "confirm-clock", now.to_string(), None);
         }
         let trusted = self.trusts_clock(now, at);
@@ -265,17 +334,20 @@ mod tests {
         };
         // It goes on as it should, however long the node runs.
         let mut steady = trust;
-        assert!(steady.look(noon.after(hours(70)), start + hours(70), false));
-        assert!(steady.look(noon.after(hours(93)), start + hours(70), false));
+        assert!(steady.look(noon.after(hours(70)), start + hours(70), Others::Silent));
+        assert!(steady.look(noon.after(hours(93)), start + hours(70), Others::Silent));
         // It jumps, and jumps back.
         let mut jumped = trust;
-        assert!(!jumped.look(noon.after(hours(26)), start + hours(1), false));
-        assert!(!jumped.look(noon.after(hours(50)), start + hours(25), false));
-        assert!(jumped.look(noon.after(hours(26)), start + hours(26), false));
+        assert!(!jumped.look(noon.after(hours(26)), start + hours(1), Others::Silent));
+        assert!(!jumped.look(noon.after(hours(50)), start + hours(25), Others::Silent));
+        assert!(jumped.look(noon.after(hours(26)), start + hours(26), Others::Silent));
         // Others say it is right: a node that was off for a week.
         let mut woken = trust;
-        assert!(!woken.look(noon.after(hours(168)), start, false));
-        assert!(woken.look(noon.after(hours(168)), start, true));
-        assert!(woken.look(noon.after(hours(168)), start + hours(1), false));
+        assert!(!woken.look(noon.after(hours(168)), start, Others::Silent));
+        assert!(woken.look(noon.after(hours(168)), start, Others::Vouch));
+        assert!(woken.look(noon.after(hours(168)), start + hours(1), Others::Silent));
+        // They say it is wrong, however little it went on.
+        let mut alone = trust;
+        assert!(!alone.look(noon.after(hours(2)), start + hours(1), Others::Contradict));
     }
 }

@@ -165,7 +165,7 @@ impl Worker {
         courier: NodeId,
     ) -> Fate {
         let fate = self.refuse(refusal, Some((id, header)), courier);
-        self.follow_refused(header, *id, refusal);
+        self.follow_refused(&carried.header, header, *id, refusal);
         // What has expired by a clock that is not right has not.
         let late = *refusal == Refusal::Expired && self.clocks.astray(clock::now(), Instant::now()).is_some();
         if late || *refusal == Refusal::FutureDated {
@@ -257,8 +257,19 @@ impl Worker {
             self.recent.remember(admitted.bytes(), Judged::Admitted, claims);
             return fate;
         }
-        let bytes = admitted.bytes().to_vec();
         let claims = Claims::of(id, &header);
+        if self.is_displaced(charters, &admitted) {
+            if origin == Origin::Gossip {
+                self.count_refused(charters, &header, &Refusal::Ended, &courier);
+            }
+            let judged = Judged::Refused { courier: false };
+            self.held.set_aside(place(&header, id), true);
+            let fate = self.refuse(&Refusal::Ended, Some((&id, &header)), courier);
+            let wrong = self.wrong_body(&claims, body.as_deref(), courier);
+            self.recent.remember(admitted.bytes(), judged, claims);
+            return wrong.unwrap_or(fate);
+        }
+        let (bytes, key) = (admitted.bytes().to_vec(), admitted.key());
         let grant = self.charge(&charters.charter().budget, &header, bytes.len());
         let unheld = body.as_deref().filter(|_| grant != Grant::Whole);
         let wrong = self.wrong_body(&claims, unheld, courier);
@@ -279,7 +290,7 @@ impl Worker {
             None => (None, None),
         };
         self.note_chain(&header, id, (courier, origin));
-        self.follow_own(&header, id);
+        self.follow_own(&header, id, key);
         self.metrics.admitted(origin);
         let refused = refusal.map(|refusal| self.refuse(&refusal, Some((&id, &header)), courier));
         self.unread.push(Unread {

@@ -10,7 +10,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use hanse_protocol::identity::{NodeId, RecordId};
+use hanse_protocol::admission::Signed;
+use hanse_protocol::charter::CharterChain;
+use hanse_protocol::identity::{KeyId, NodeId, RecordId};
 use hanse_protocol::record::Header;
 use hanse_protocol::refusal::{Fault, Refusal};
 
@@ -18,7 +20,7 @@ use super::worker::Worker;
 use super::{Command, ExchangeError, Reply};
 use crate::clock;
 use crate::store::entry::{Entry, NoteEntry};
-use crate::store::{StoreError, unless_damaged};
+use crate::store::{ChainLink, StoreError, unless_damaged};
 
 /// The note that says that the store was restored.
 const RESTORED: &str = "restored";
@@ -27,6 +29,9 @@ const EPOCH: &str = "own epoch";
 
 /// The note that says where the store was at home when it was last opened.
 const HOME: &str = "home";
+
+/// Most runs of our own records that are looked through for the newest of this node's.
+const RUNS: usize = 65_536;
 
 /// How often a peer may tell of own records and not give them, or break off, before it is waited for no
 /// longer: one that lies must not silence a node for ever.
@@ -141,6 +146,9 @@ impl Worker {
             self.batch.push(Restored::Wait.note(), None);
             self.audit("node", "lost-entries", String::new(), None);
         }
+        if self.restored == Some(Restored::Wait) {
+            self.forget_signed();
+        }
         match self.restored {
             Some(Restored::Alone) => self.open_epoch("alone"),
             Some(Restored::Wait) => {
@@ -183,14 +191,18 @@ impl Worker {
     }
 
     fn open_epoch(&mut self, how: &str) {
+        let Some(next) = self.own.epoch.checked_add(1) else {
+            // To begin the last one anew would give its numbers twice.
+            tracing::error!("the last epoch of this node's lane is taken: it signs nothing more");
+            self.restored = Some(Restored::Wait);
+            return;
+        };
         self.restored = None;
         if self.own.seq > 0 {
             self.own.known = (self.own.epoch, self.own.seq);
         }
         let now = clock::now().as_millis() / 1_000;
-        self.own.epoch = u32::try_from(now)
-            .unwrap_or_default()
-            .max(self.own.epoch.saturating_add(1));
+        self.own.epoch = u32::try_from(now).unwrap_or_default().max(next);
         self.own.seq = 0;
         let epoch = self.own.epoch;
         let notes = [(RESTORED, Vec::new()), (EPOCH, epoch.to_be_bytes().to_vec())];
@@ -203,20 +215,71 @@ impl Worker {
     }
 
     /// Keeps in step with our own chain where others bring parts of it back.
-    pub(super) fn follow_own(&mut self, header: &Header, id: RecordId) {
-        if self.is_own(header) {
+    pub(super) fn follow_own(&mut self, header: &Header, id: RecordId, key: KeyId) {
+        if self.is_own(header) && self.member.signs_with(key) {
             self.own.created = self.own.created.max(header.created);
             self.own_seen(header, id);
         }
     }
 
     /// As [`Self::follow_own`], of a record that was refused: if it was we who signed it, its number was
-    /// given all the same.
-    pub(super) fn follow_refused(&mut self, header: &Header, id: RecordId, refusal: &Refusal) {
-        let verified = refusal.fault() != Fault::Courier && *refusal != Refusal::UnknownCharter;
-        if verified && self.is_own(header) {
+    /// given all the same. But what ended is not our word any longer: a thief may have signed it.
+    pub(super) fn follow_refused(&mut self, bytes: &[u8], header: &Header, id: RecordId, refusal: &Refusal) {
+        let verified =
+            refusal.fault() != Fault::Courier && !matches!(refusal, Refusal::UnknownCharter | Refusal::Ended);
+        if !verified || !self.is_own(header) {
+            return;
+        }
+        let community = self.charters.as_ref().map(|charters| *charters.community());
+        let signed = community.and_then(|community| Signed::decode(bytes, &community).ok());
+        if signed.is_some_and(|signed| self.member.signs_with(signed.key())) {
             self.own_seen(header, id);
         }
+    }
+
+    /// The newest record of our lane that one of this node's keys signed: a thief of another of our
+    /// member's keys can sign in our lane, too.
+    pub(super) fn newest_own(
+        &self,
+        charters: &CharterChain,
+        lane: u16,
+    ) -> Result<Option<ChainLink>, StoreError> {
+        let (community, handle) = (charters.community(), &self.member.profile.handle);
+        let newest = self.reader.newest_in_chain(community, handle, lane)?;
+        let Some(newest) = newest else { return Ok(None) };
+        if self.signed_here(&newest.id)? {
+            return Ok(Some(newest));
+        }
+        let mut runs = Vec::new();
+        for held in self.reader.holdings(community, handle, RUNS)? {
+            if held.lane == lane {
+                runs.extend(held.runs.into_iter().map(|run| (held.epoch, run)));
+            }
+        }
+        runs.sort_unstable();
+        for (epoch, (first, last)) in runs.into_iter().rev() {
+            let mut seq = last;
+            while seq >= first {
+                let links = self.reader.chain(community, handle, lane, epoch, seq, 1)?;
+                if let Some(link) = links.into_iter().next()
+                    && self.signed_here(&link.id)?
+                {
+                    return Ok(Some(link));
+                }
+                seq = seq.saturating_sub(1);
+            }
+        }
+        Ok(None)
+    }
+
+    /// Whether one of this node's keys signed a record that is held.
+    fn signed_here(&self, id: &RecordId) -> Result<bool, StoreError> {
+        let Some(stored) = unless_damaged(self.reader.record(id))? else {
+            // A number that may be ours is not given again.
+            return Ok(true);
+        };
+        let signed = Signed::decode(&stored.header, &stored.community);
+        Ok(signed.is_ok_and(|signed| self.member.signs_with(signed.key())))
     }
 
     fn is_own(&self, header: &Header) -> bool {
@@ -230,6 +293,7 @@ impl Worker {
             self.own.last = Some(id);
             // What brings one record may lack the next, which another peer holds.
             if self.restored.is_none() {
+                self.forget_signed();
                 self.open_epoch("our own records came back");
             }
         } else if self.own.seq == 0 && place > self.own.known {

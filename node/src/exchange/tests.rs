@@ -23,6 +23,7 @@ use crate::store::index::Engine;
 use crate::store::{Reader, Store, StoreSettings};
 
 mod abuse;
+mod attacks;
 mod charter;
 mod frozen;
 mod full;

@@ -95,6 +95,8 @@ pub(super) struct Worker {
     pub(super) keeping: Keeping,
     /// Whether our own chain may go on elsewhere, so that nothing is signed.
     pub(super) restored: Option<Restored>,
+    /// Whether the store is to be told, after the next commit, that its loss was noted.
+    pub(super) lost: bool,
     /// What the present frame came to so far.
     pub(super) sum: super::judging::Sum,
     /// Who was asked for our own records since.
@@ -109,7 +111,7 @@ pub(super) struct Worker {
     /// Nudges that wait for the commit.
     later: Vec<Nudge>,
     /// Whether the disk is too full for new work.
-    full: bool,
+    pub(super) full: bool,
     /// What stewards said last.
     pub(super) heads: heads::Shared,
     /// Which charters this node signed.
@@ -189,6 +191,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         opaque: Opaque::new(opaque_max),
         keeping: Keeping::new(retention),
         restored: None,
+        lost,
         sum: super::judging::Sum::default(),
         asked: Asked::default(),
         asked_again: clock::now(),
@@ -246,7 +249,7 @@ impl Worker {
         self.metrics.forked(charters.fork_open());
         self.tell_standing();
         for member in &charters.charter().members {
-            let kept = self.reader.note(&super::shedding::note(&member.handle))?;
+            let kept = unless_damaged(self.reader.note(&super::shedding::note(&member.handle)))?;
             self.opaque.kept_before(&member.handle, kept.as_deref());
             let holdings = self.reader.holdings(charters.community(), &member.handle, RUNS)?;
             for Holding {
@@ -275,6 +278,9 @@ impl Worker {
             let (entries, _) = self.batch.take();
             if !entries.is_empty() {
                 self.store.commit(entries)?;
+                if std::mem::take(&mut self.lost) {
+                    self.store.loss_is_noted()?;
+                }
                 self.position.send_replace(self.reader.newest());
             }
         }
@@ -286,8 +292,7 @@ impl Worker {
         let (Some(charters), Some(lane)) = (&self.charters, self.own_lane()) else {
             return Ok(());
         };
-        let handle = &self.member.profile.handle;
-        if let Some(newest) = self.reader.newest_in_chain(charters.community(), handle, lane)? {
+        if let Some(newest) = self.newest_own(charters, lane)? {
             let ChainLink { epoch, seq, id, .. } = newest;
             let created = self.created_of(&id)?.unwrap_or_default();
             self.own = OwnChain {
@@ -501,6 +506,9 @@ impl Worker {
                 self.metrics.committed(count, started.elapsed());
                 if let Some(newest) = positions.last() {
                     self.position.send_replace(*newest);
+                }
+                if std::mem::take(&mut self.lost) {
+                    self.store.loss_is_noted().map_err(Arc::new)?;
                 }
                 if std::mem::take(&mut self.stands_anew) {
                     self.tell_standing();

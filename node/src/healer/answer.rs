@@ -345,7 +345,10 @@ pub(crate) fn counts(charters: &CharterChain, header: &[u8]) -> bool {
     };
     let mut keys = member.signing.iter();
     let signing = keys.find(|signing| signing.key.id() == admitted.key());
-    signing.is_some_and(|signing| member.accepts(&signing.key, header.lane, header.epoch, header.seq, id))
+    let ended = charters.ended_at(&header.author, header.lane, admitted.key());
+    ended.is_none_or(|ended| header.created <= ended.after(limits::SKEW))
+        && signing
+            .is_some_and(|signing| member.accepts(&signing.key, header.lane, header.epoch, header.seq, id))
 }
 
 fn body(store: &Reader, id: &RecordId) -> Result<Answer, StoreError> {

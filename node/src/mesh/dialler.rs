@@ -20,7 +20,7 @@ use super::{Membership, MeshError, Profile};
 /// Listed nodes up to which every one is dialled.
 const DIAL_ALL: usize = 40;
 
-/// Links with which a node of a larger community is content; gossipsub keeps 6 to 12 of them busy.
+/// Links with which a node of a larger community is content; gossipsub keeps 4 to 10 of them busy.
 const ENOUGH: usize = 20;
 
 /// Links with which a leaf is content: one or two may fail.

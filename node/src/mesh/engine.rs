@@ -40,6 +40,7 @@ use super::names::{node_of, peer_of};
 use super::resolve::{is_named, resolve};
 use super::silence::{Look, Silence};
 use super::slow::Slow;
+use super::transport::Underlay;
 use super::{
     CharterAnswer, Membership, MeshError, MeshEvent, MeshSettings, MeshStream, PeerInfo, Profile, Verdict,
     transport,
@@ -138,6 +139,7 @@ pub(super) struct Engine {
 impl Engine {
     pub(super) fn new(
         settings: &MeshSettings,
+        underlay: Underlay,
         mut secret: Zeroizing<[u8; 32]>,
         community: &CommunityId,
         membership: watch::Receiver<Arc<Membership>>,
@@ -156,7 +158,7 @@ impl Engine {
             .map_err(|_| MeshError::Gossip("streams are taken".to_owned()))?;
         let gossip = gossip::gossip(community, settings, registry)?;
         let switches = Switches::default();
-        let transport = transport::transport(&keys, community, &meters, switches.clone())?;
+        let transport = transport::transport(underlay, &keys, community, &meters, switches.clone())?;
         let transport = transport::with_quic(transport, &keys, settings.quic);
         let protocols = setup::protocols(settings, own, gossip, streams, &meters, switches);
         let config = libp2p::swarm::Config::with_tokio_executor()

@@ -28,13 +28,46 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// what a stranger can make us hold to 16 MiB in its few seconds.
 const STREAMS: usize = 64;
 
+/// What sockets are made of.
+pub(super) enum Underlay {
+    Tcp,
+    #[cfg(feature = "simulation")]
+    Wires(Arc<dyn super::wires::Wires>),
+}
+
 /// The transport of one community's swarm.
 pub(super) fn transport(
+    underlay: Underlay,
     keys: &Keypair,
     community: &CommunityId,
     meters: &Meters,
     switches: Switches,
 ) -> Result<Boxed<(PeerId, StreamMuxerBox)>, MeshError> {
+    match underlay {
+        Underlay::Tcp => {
+            let tcp = tcp::tokio::Transport::new(tcp::Config::default().nodelay(true));
+            secured(tcp, keys, community, meters, switches)
+        }
+        #[cfg(feature = "simulation")]
+        Underlay::Wires(wires) => secured(super::wires::Wired::new(wires), keys, community, meters, switches),
+    }
+}
+
+/// Noise and Yamux over sockets.
+fn secured<T>(
+    sockets: T,
+    keys: &Keypair,
+    community: &CommunityId,
+    meters: &Meters,
+    switches: Switches,
+) -> Result<Boxed<(PeerId, StreamMuxerBox)>, MeshError>
+where
+    T: Transport + Send + Unpin + 'static,
+    T::Output: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    T::Error: Send + Sync,
+    T::Dial: Send,
+    T::ListenerUpgrade: Send,
+{
     let mut prologue = b"hanse mesh 1 ".to_vec();
     prologue.extend_from_slice(community.as_bytes());
     let noise = noise::Config::new(keys)
@@ -49,7 +82,7 @@ pub(super) fn transport(
     };
     let mut mux = yamux::Config::default();
     mux.set_max_num_streams(STREAMS);
-    Ok(tcp::tokio::Transport::new(tcp::Config::default().nodelay(true))
+    Ok(sockets
         .upgrade(Version::V1Lazy)
         .authenticate(secure)
         .multiplex_ext(move |peer, point| switches.on(mux, *peer, point.get_remote_address().clone()))

@@ -14,10 +14,11 @@ use minicbor::{Decode, Encode};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use crate::exchange::{Actor, Deed, Exchange};
+use crate::clock;
+use crate::exchange::{Actor, Complaints, Deed, Exchange};
 use crate::mesh::peer_id_text;
 use crate::metrics::Metrics;
-use crate::store::{Reader, StoreError};
+use crate::store::{Reader, StoreError, unless_damaged};
 
 /// The note that holds what was heard.
 pub const NOTE: &str = "audit-heads";
@@ -28,6 +29,10 @@ pub(super) const WAITING: usize = 256;
 /// How often what was heard is made durable, if it changed. What is new, or shows a log that was cut,
 /// is so at once.
 const KEEP: Duration = Duration::from_secs(5 * 60);
+
+/// How often a member whose logs were cut is told of at most: its node could say another thing in every
+/// presence, and each word would be a commit everywhere.
+const TOLD: Duration = Duration::from_secs(3_600);
 
 /// Nodes whose heads are kept: more than any charter's members have, as a rule; so that the note stays
 /// far below what a note may hold.
@@ -81,7 +86,7 @@ impl Heads {
     /// # Errors
     /// [`StoreError`].
     pub fn load(store: &Reader) -> Result<Self, StoreError> {
-        Ok(Self::read(&store.note(NOTE)?.unwrap_or_default()))
+        Ok(Self::read(&unless_damaged(store.note(NOTE))?.unwrap_or_default()))
     }
 
     /// Reads the note; one of another version counts as none.
@@ -159,6 +164,7 @@ pub async fn keep(
 ) {
     let mut ticks = tokio::time::interval(KEEP);
     let mut kept = heads.clone();
+    let mut told = Complaints::every(TOLD);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
@@ -177,7 +183,15 @@ pub async fn keep(
                 let deed = match heads.hear(presence.node, said) {
                     News::Grown | News::Old => continue,
                     News::New => None,
-                    News::Broken(was) => Some(broken(&exchange, &presence, was, said, &metrics)),
+                    News::Broken(was) => {
+                        metrics.audit_broken();
+                        let broken = broken(&exchange, &presence, (was, said), &mut told);
+                        if broken.is_none() {
+                            // It is counted, shown, and kept with the next tick.
+                            continue;
+                        }
+                        broken
+                    }
                 };
                 let note = Some((NOTE, heads.write()));
                 // A full disk refuses; the next tick tries again.
@@ -189,23 +203,29 @@ pub async fn keep(
     }
 }
 
-/// Tells the operator, and makes the line for our own audit log.
-fn broken(exchange: &Exchange, presence: &Presence, was: Said, said: Said, metrics: &Metrics) -> Deed {
+/// Tells the operator, and makes the line for our own audit log, unless that was done a while ago.
+fn broken(
+    exchange: &Exchange,
+    presence: &Presence,
+    (was, said): (Said, Said),
+    told: &mut Complaints,
+) -> Option<Deed> {
     let standing = exchange.standing();
     let member = standing.charters.as_ref().and_then(|charters| {
         let (member, _) = charters.charter().owner_of(&presence.node)?;
         Some(member.handle.to_string())
     });
     let member = member.unwrap_or_default();
+    let more = told.tell(&member, "audit-broken", clock::now())?;
     let node = peer_id_text(&presence.node);
     tracing::error!(
         member,
         node,
         lines = said.lines,
         before = was.lines,
+        more,
         "the audit log of a partner's node was cut or written anew"
     );
-    metrics.audit_broken();
     let hash = |said: Said| {
         let front: String = said
             .hash
@@ -215,11 +235,15 @@ fn broken(exchange: &Exchange, presence: &Presence, was: Said, said: Said, metri
             .collect();
         format!("{} {front}", said.lines)
     };
-    Deed {
+    let more = match more {
+        0 => String::new(),
+        more => format!(", and {more} times more since the last line"),
+    };
+    Some(Deed {
         actor: Actor(format!("node {node}")),
         action: "audit-broken",
-        subject: format!("{member} was {}, is {}", hash(was), hash(said)),
-    }
+        subject: format!("{member} was {}, is {}{more}", hash(was), hash(said)),
+    })
 }
 
 #[cfg(test)]

@@ -17,7 +17,7 @@ const OF_ALL: usize = 512;
 const TURN: usize = 32 << 10;
 
 /// What waits, by courier.
-pub(super) struct Fair<T> {
+pub struct Fair<T> {
     queues: HashMap<NodeId, Queue<T>>,
     /// Couriers with something waiting, the next first.
     turns: VecDeque<NodeId>,
@@ -53,7 +53,7 @@ impl<T> Default for Fair<T> {
 impl<T> Fair<T> {
     /// Adds what a courier brought, and gives back what finds no room: the thing itself if its courier
     /// has too much waiting, or the last of whoever has most.
-    pub(super) fn push(&mut self, courier: NodeId, bytes: usize, item: T) -> Option<T> {
+    pub fn push(&mut self, courier: NodeId, bytes: usize, item: T) -> Option<T> {
         let own = self.queues.get(&courier);
         let (length, waiting) = own.map_or((0, 0), |queue| (queue.items.len(), queue.bytes));
         if length >= OF_ONE || waiting.saturating_add(bytes) > OF_ONE_BYTES {
@@ -88,7 +88,7 @@ impl<T> Fair<T> {
     }
 
     /// What is next, and who brought it.
-    pub(super) fn next(&mut self) -> Option<(NodeId, T)> {
+    pub fn take(&mut self) -> Option<(NodeId, T)> {
         loop {
             let courier = self.turns.pop_front()?;
             let Some(queue) = self.queues.get_mut(&courier) else {
@@ -138,7 +138,7 @@ mod tests {
             .count();
         assert_eq!(turned_away, 10_000 - OF_ONE);
         assert_eq!(fair.push(courier(2), 30_000, 77_777), None);
-        let place = std::iter::from_fn(|| fair.next()).position(|(_, item)| item == 77_777);
+        let place = std::iter::from_fn(|| fair.take()).position(|(_, item)| item == 77_777);
         assert!(place.is_some_and(|place| place <= 2), "it came at {place:?}");
     }
 
@@ -149,7 +149,7 @@ mod tests {
             fair.push(courier(1), 128 << 10, n);
             fair.push(courier(2), 300, 100 + n);
         }
-        let order: Vec<u32> = std::iter::from_fn(|| fair.next()).map(|(_, item)| item).collect();
+        let order: Vec<u32> = std::iter::from_fn(|| fair.take()).map(|(_, item)| item).collect();
         let small = order.iter().rposition(|item| *item >= 100).unwrap();
         assert!(small <= 11, "{order:?}");
     }
@@ -167,7 +167,7 @@ mod tests {
             fair.push(courier(99), 100, 7_777)
                 .is_some_and(|evicted| evicted != 7_777)
         );
-        let place = std::iter::from_fn(|| fair.next()).position(|(_, item)| item == 7_777);
+        let place = std::iter::from_fn(|| fair.take()).position(|(_, item)| item == 7_777);
         assert!(place.is_some(), "it was evicted itself");
     }
 
@@ -187,7 +187,7 @@ mod tests {
                 }
             }
             let mut came: HashMap<u8, Vec<usize>> = HashMap::new();
-            while let Some((_, (who, number))) = fair.next() {
+            while let Some((_, (who, number))) = fair.take() {
                 came.entry(who).or_default().push(number);
             }
             expected.retain(|_, numbers| !numbers.is_empty());

@@ -24,7 +24,7 @@ const TABS: usize = 4_096;
 
 /// What is done with a courier's next frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Hearing {
+pub enum Hearing {
     /// It is read.
     Heard,
     /// It is put away unread.
@@ -35,7 +35,7 @@ pub(super) enum Hearing {
 
 /// The tabs of all couriers. They outlive links: who comes back owes what it owed.
 #[derive(Default)]
-pub(super) struct Tabs(HashMap<NodeId, Tab>);
+pub struct Tabs(HashMap<NodeId, Tab>);
 
 struct Tab {
     left: f64,
@@ -53,7 +53,7 @@ impl Tab {
 
 impl Tabs {
     /// Says what is done with a frame that a courier brings now.
-    pub(super) fn hear(&mut self, courier: &NodeId, now: Instant) -> Hearing {
+    pub fn hear(&mut self, courier: &NodeId, now: Instant) -> Hearing {
         let Some(tab) = self.0.get_mut(courier) else {
             return Hearing::Heard;
         };
@@ -73,7 +73,7 @@ impl Tabs {
     }
 
     /// Charges a courier for what a frame cost that was of no use.
-    pub(super) fn charge(&mut self, courier: &NodeId, idle: Idle, now: Instant) {
+    pub fn charge(&mut self, courier: &NodeId, idle: Idle, now: Instant) {
         if idle == Idle(0) {
             return;
         }

@@ -115,6 +115,10 @@ pub mod meta {
     pub const TALLY: &[u8] = b"tally";
     /// Segment 4 · offset 4 · length 4, repeated: rotten stretches of the log already seen.
     pub const CORRUPT: &[u8] = b"corrupt";
+    /// There while entries are lost that were acknowledged, and nobody has taken note of that.
+    pub const LOST: &[u8] = b"lost";
+    /// What stands for the owner of an index that is to be made anew.
+    pub const DISTRUSTED: &[u8] = b"damaged";
 }
 
 /// Layout of the index; one of another number is rebuilt.

@@ -38,6 +38,9 @@ pub struct Opening {
     pub underived: u64,
     /// Bodies among them whose header is in no readable frame.
     pub orphans: u64,
+    /// Whether entries are lost that had been acknowledged: found now, or at an earlier opening by
+    /// whomever, and not [noted](super::Store::loss_is_noted) since.
+    pub lost: bool,
 }
 
 /// Why an index was made anew from the log.
@@ -93,6 +96,8 @@ pub(super) struct Opener<'a> {
 struct Floor {
     next: Position,
     audit: AuditHead,
+    /// Whether an earlier opening found that something was lost.
+    lost: bool,
 }
 
 /// An index found at opening.
@@ -124,6 +129,7 @@ impl Opener<'_> {
             Existing::Empty(index) => (index, Rebuilt::Absent),
             Existing::Useless(reason) => (self.engine.open(&self.indexes)?, reason),
         };
+        floor.lost |= matches!(reason, Rebuilt::Corrupt | Rebuilt::Ahead);
         self.claim(&*index)?;
         let (walked, mut opening) = self.catch_up(&*index, &sums, floor)?;
         // A new store has nothing to make anew, and an index in memory is always empty at first.
@@ -149,11 +155,12 @@ impl Opener<'_> {
         let reason = match index.get(Keyspace::Meta, meta::OWNER) {
             Ok(None) if !anew => return Ok(Existing::Empty(index)),
             Ok(owner) => {
+                let distrusted = owner.as_deref() == Some(meta::DISTRUSTED);
                 let ours = owner.is_some_and(|owner| owner == self.owner());
                 if ours && !anew {
                     return Ok(Existing::Ours(index));
                 }
-                if ours {
+                if ours || distrusted {
                     *floor = Floor::of(&*index);
                 }
                 if anew { Rebuilt::Asked } else { Rebuilt::Foreign }
@@ -257,6 +264,12 @@ impl Opener<'_> {
             mut opening,
             ..
         } = replay;
+        let known = if fresh { Vec::new() } else { known_corrupt(index)? };
+        let Found { corrupt, missing, .. } = &walked.found;
+        opening.lost = floor.lost || !missing.is_empty() || corrupt.iter().any(|span| !known.contains(span));
+        if opening.lost {
+            updates.note_meta(meta::LOST, b"x".to_vec());
+        }
         if fresh {
             // A rebuilt index has seen the whole log, so what is rotten now is known from here on.
             updates.note_meta(meta::CORRUPT, encode_spans(&walked.found.corrupt));
@@ -271,7 +284,7 @@ impl Opener<'_> {
             segment,
             offset,
         }))?;
-        if opening.replayed > 0 || fresh {
+        if opening.replayed > 0 || fresh || opening.lost {
             index.checkpoint()?;
         }
         let Found {
@@ -304,9 +317,11 @@ impl Floor {
     /// What an index says was given out; nothing if it cannot say.
     fn of(index: &dyn Index) -> Self {
         let next = index.reflects().ok().flatten().unwrap_or_default().next;
+        let lost = index.get(Keyspace::Meta, meta::LOST);
         Self {
             next,
             audit: AuditHead::load(index).unwrap_or_default(),
+            lost: lost.is_ok_and(|lost| lost.is_some()),
         }
     }
 }

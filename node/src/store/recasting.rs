@@ -3,6 +3,8 @@
 
 use std::ops::Bound;
 
+use hanse_protocol::timestamp::Timestamp;
+
 use super::StoreError;
 use super::catalogue::{Fields, FrameRow, Keyspace, SegmentRow};
 use super::entry::{BodyState, Entry, NoteEntry, Position, RecordEntry};
@@ -21,6 +23,8 @@ pub(super) struct Cast<'a> {
     pub(super) rows: &'a [Row],
     /// What it was begun with: what was taken back since stays marked.
     pub(super) marks: u32,
+    /// When it was begun: from then on what was taken back since is waited for.
+    pub(super) begun: Timestamp,
 }
 
 impl Cast<'_> {
@@ -47,12 +51,10 @@ impl Cast<'_> {
             batch.put(Keyspace::Frames, first.0.to_be_bytes(), row.encode());
         }
         let row = SegmentRow::load(index, self.number)?;
-        let mut erase = row.erase;
         let mut marks = row.marks;
         for source in self.sources.iter().filter(|source| **source != self.number) {
             let other = SegmentRow::load(index, *source)?;
             marks = marks.wrapping_add(other.marks);
-            erase = erase.max(other.erase);
             batch.remove(Keyspace::Segments, source.to_be_bytes());
         }
         let unchanged = marks == self.marks;
@@ -60,7 +62,13 @@ impl Cast<'_> {
             generation: self.generation,
             pending: 0,
             dead: 0,
-            erase: if unchanged { Default::default() } else { erase },
+            // What was due before is done: or whoever takes back one record after the other would have
+            // the segment recast without end.
+            erase: if unchanged {
+                Timestamp::default()
+            } else {
+                self.begun
+            },
             marks,
         };
         batch.put(Keyspace::Segments, self.number.to_be_bytes(), row.encode());
@@ -104,6 +112,7 @@ pub(super) fn agree(files: &Files, found: &[(u32, u32)], index: &dyn Index) -> R
             rows: &rows,
             // What was taken back while it was made cannot be told apart any longer: once more.
             marks: row.marks.wrapping_sub(1),
+            begun: row.erase,
         };
         cast.enter(index)?;
     }

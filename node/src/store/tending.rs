@@ -61,6 +61,9 @@ pub struct Tended {
     pub recast: Vec<u32>,
     /// Rotten stretches that went with their segment because something in it was taken back.
     pub damaged: Vec<Span>,
+    /// Whether what was taken back stays on disk beyond its time, since there is too little room to
+    /// rewrite its segment.
+    pub cramped: bool,
     /// Whether more can be done at once.
     pub more: bool,
 }
@@ -91,6 +94,7 @@ pub(super) struct Tending {
 struct Begun {
     recasting: Recasting,
     marks: u32,
+    at: Timestamp,
     before: u64,
     erases: bool,
 }
@@ -138,7 +142,7 @@ impl Store {
             tended.more = true;
             return self.expire_some(rules, derive, tended);
         }
-        tended.more = self.begin_recast(rules)?;
+        tended.more = self.begin_recast(rules, tended)?;
         Ok(())
     }
 
@@ -342,15 +346,22 @@ impl Store {
     }
 
     /// Begins to recast the segment that needs it most, if one does.
-    fn begin_recast(&mut self, rules: &Rules) -> Result<bool, StoreError> {
-        let Some((number, erases)) = self.needy(rules)? else {
+    fn begin_recast(&mut self, rules: &Rules, tended: &mut Tended) -> Result<bool, StoreError> {
+        let Some((number, erases)) = self.needy(rules, tended)? else {
             return Ok(false);
         };
         let before = self.log.extent().bytes;
         if number == self.log.active() {
             self.log.close_segment()?;
         }
-        let sources = self.with_those_before(number)?;
+        let mut sources = self.with_those_before(number)?;
+        let mut bytes = 0_u64;
+        for source in &sources {
+            bytes = bytes.saturating_add(self.log.files().size(*source)?);
+        }
+        if !self.has_room_for(bytes) {
+            sources = vec![number];
+        }
         let mut marks = 0u32;
         for source in &sources {
             marks = marks.wrapping_add(SegmentRow::load(&*self.shared.index, *source)?.marks);
@@ -360,6 +371,7 @@ impl Store {
                 self.tending.recast = Some(Begun {
                     recasting,
                     marks,
+                    at: rules.clock.max(Timestamp::from_millis(1)),
                     before,
                     erases,
                 });
@@ -373,7 +385,7 @@ impl Store {
 
     /// A segment in which something was taken back long enough ago, or else one at least half dead;
     /// and which of both.
-    fn needy(&self, rules: &Rules) -> Result<Option<(u32, bool)>, StoreError> {
+    fn needy(&self, rules: &Rules, tended: &mut Tended) -> Result<Option<(u32, bool)>, StoreError> {
         let rows = recasting::all(&*self.shared.index)?;
         let rows = rows
             .iter()
@@ -383,14 +395,18 @@ impl Store {
         let files = self.log.files();
         let mut needy = None;
         for (number, row) in rows {
-            if due(row.erase) {
-                return Ok(Some((*number, true)));
+            let erases = due(row.erase);
+            if !erases && (row.dead == 0 || needy.is_some()) {
+                continue;
             }
-            if row.dead > 0 && needy.is_none() {
-                let size = files.size(*number)?;
-                if row.dead.saturating_mul(2) >= size && self.has_room_for(size) {
-                    needy = Some((*number, false));
-                }
+            let size = files.size(*number)?;
+            let half_dead = row.dead.saturating_mul(2) >= size;
+            match (erases, self.has_room_for(size)) {
+                (true, true) => return Ok(Some((*number, true))),
+                // To run out of room in the midst of it would end the node, and again at each start.
+                (true, false) => tended.cramped = true,
+                (false, room) if room && half_dead => needy = Some((*number, false)),
+                (false, _) => {}
             }
         }
         Ok(needy)
@@ -471,7 +487,9 @@ impl Store {
     }
 
     fn put_in_place(&mut self, begun: &mut Begun) -> Result<(), StoreError> {
-        let Begun { recasting, marks, .. } = begun;
+        let Begun {
+            recasting, marks, at, ..
+        } = begun;
         let index = &*self.shared.index;
         recasting.close()?;
         // What the index no longer tells of must stay untold after a power cut, or it would lead to
@@ -485,6 +503,7 @@ impl Store {
             range: recasting.range(),
             rows: recasting.rows(),
             marks: *marks,
+            begun: *at,
         };
         let moving = self.shared.files.moving();
         recasting.take_place()?;
@@ -498,7 +517,8 @@ impl Store {
     fn distrust_index(&self) -> Result<(), IndexError> {
         let index = &*self.shared.index;
         let mut batch = Batch::default();
-        batch.put(Keyspace::Meta, meta::OWNER, *b"damaged");
+        batch.put(Keyspace::Meta, meta::OWNER, meta::DISTRUSTED);
+        batch.put(Keyspace::Meta, meta::LOST, *b"x");
         index.apply(batch, index.reflects()?.unwrap_or_default())
     }
 }

@@ -180,6 +180,42 @@ fn beyond_an_ending_nothing_counts_whatever_its_date() {
     );
 }
 
+/// Whoever has the key that ended goes on signing, at numbers inside the runs that count.
+#[test]
+fn inside_a_closed_run_nothing_counts_that_is_dated_after_the_closing() {
+    let mut scene = Scene::new();
+    let under_old = scene.charters.newest().reference();
+    let mut next = successor(&scene.charters);
+    let issued = next.issued;
+    let place = next
+        .members
+        .iter()
+        .position(|member| member.handle == scene.water.handle)
+        .unwrap();
+    next.members[place].signing[0].closed = Some(vec![AcceptedRun {
+        lane: 0,
+        epoch: 0,
+        first: 1,
+        last: 10,
+        id: RecordId([9; 32]),
+    }]);
+    scene.charters.offer(signed(next, &[&scene.city])).unwrap();
+    // It is the first charter that says so that counts, not the newest.
+    let mut later = successor(&scene.charters);
+    later.issued = issued.after(Duration::from_millis(DAY));
+    scene.charters.offer(signed(later, &[&scene.city])).unwrap();
+    scene.now = issued.after(Duration::from_millis(DAY));
+    let forged = |created: Timestamp| {
+        let mut header = header(&scene.water, &scene.charters, b"forged");
+        (header.seq, header.prev, header.charter) = (5, Some(RecordId([4; 32])), under_old);
+        header.created = created;
+        scene.admit(&scene.sign(&header), By::Healing).map(drop)
+    };
+    assert_eq!(forged(issued.after(limits::SKEW)), Ok(()));
+    let later = issued.after(limits::SKEW + Duration::from_millis(1));
+    assert_eq!(forged(later), Err(Refusal::Ended));
+}
+
 /// What is admitted must not hang on what came before it, or nodes that heard two records in another
 /// order would differ for good.
 #[test]

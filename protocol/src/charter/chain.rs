@@ -3,8 +3,12 @@
 use std::sync::Arc;
 
 use super::{Charter, CharterError, CharterHash, CharterRef, SignedCharter};
-use crate::identity::{CommunityId, Handle};
+use crate::identity::{CommunityId, Handle, KeyId};
 use crate::limits;
+use crate::timestamp::Timestamp;
+
+/// Bytes left for the message in which a chain travels.
+const MESSAGE: usize = 16 << 10;
 
 /// What came of a charter that was offered.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,11 +38,13 @@ impl CharterChain {
     ///
     /// # Errors
     /// [`CharterError::Form`] if it is not a first charter, [`CharterError::Signatures`].
-    pub fn found(first: SignedCharter) -> Result<Self, CharterError> {
+    pub fn found(mut first: SignedCharter) -> Result<Self, CharterError> {
         if first.charter().version != 1 {
             return Err(CharterError::Form("a chain starts with version 1"));
         }
         first.check_signatures(first.charter())?;
+        let charter = first.charter().clone();
+        first.prune(&[&charter]);
         let first = Arc::new(first);
         Ok(Self {
             community: first.founds(),
@@ -90,6 +96,7 @@ impl CharterChain {
         if self.fork_open() && offered.charter().parents.len() != 2 {
             return Err(CharterError::ForkOpen);
         }
+        let offered = self.pruned(offered);
         self.newest = Arc::new(offered);
         self.charters.push(Arc::clone(&self.newest));
         Ok(Offered::Adopted)
@@ -102,6 +109,7 @@ impl CharterChain {
         let parent = parents.find_map(|parent| self.find_hash(parent));
         let parent = parent.ok_or(CharterError::UnknownParent(version))?;
         check_succession(parent.charter(), &offered)?;
+        let offered = self.pruned(offered);
         // What a charter in force names as the other side is kept, and there is one for each.
         if !self.joins(&offered.hash()) {
             if self.siblings.contains(&parent) {
@@ -110,12 +118,32 @@ impl CharterChain {
             if !self.is_open(&offered) {
                 return Err(CharterError::Late(version));
             }
-            if self.open_siblings().count() >= limits::SIBLINGS {
+            // The first always finds room, so that a fork shows.
+            let bytes: usize = self.open_siblings().map(|held| held.encode().len()).sum();
+            if self.open_siblings().count() >= limits::SIBLINGS
+                || bytes.saturating_add(offered.encode().len()) > limits::SIBLING_BYTES
+            {
                 return Err(CharterError::TooManySiblings(version));
             }
         }
         self.siblings.push(Arc::new(offered));
         Ok(Offered::Sibling)
+    }
+
+    /// `offered` without the signatures that count for no parent, or a courier could make every charter
+    /// as large as one may be. Where a parent is not known, nobody can tell which count.
+    fn pruned(&self, mut offered: SignedCharter) -> SignedCharter {
+        let parents: Option<Vec<_>> = offered
+            .charter()
+            .parents
+            .iter()
+            .map(|parent| self.find_hash(parent))
+            .collect();
+        if let Some(parents) = parents {
+            let parents: Vec<&Charter> = parents.iter().map(|parent| parent.charter()).collect();
+            offered.prune(&parents);
+        }
+        offered
     }
 
     /// The community.
@@ -142,7 +170,9 @@ impl CharterChain {
     }
 
     /// All charters that are or were in force, version 1 first, each followed by its siblings, as
-    /// they travel: a sibling comes before the charter that joins it.
+    /// they travel: a sibling comes before the charter that joins it. Siblings travel if a charter in
+    /// force names them or their fork is open, and as far as there is room: whoever signs them must not
+    /// keep those in force from travelling.
     pub fn encode(&self) -> Vec<Vec<u8>> {
         self.encode_where(|_| true)
     }
@@ -154,11 +184,44 @@ impl CharterChain {
     }
 
     fn encode_where(&self, wanted: impl Fn(&SignedCharter) -> bool) -> Vec<Vec<u8>> {
-        let mut travelling: Vec<&Arc<SignedCharter>> = self.charters.iter().chain(&self.siblings).collect();
+        let travels = |charter: &Arc<SignedCharter>| (charter.charter().version, charter.encode());
+        let in_force = self.charters.iter().filter(|charter| wanted(charter));
+        let mut travelling: Vec<(u64, Vec<u8>)> = in_force.map(travels).collect();
+        let taken: usize = travelling.iter().map(|(_, bytes)| bytes.len()).sum();
+        let mut room = (limits::CHARTER_CHAIN - MESSAGE).saturating_sub(taken);
+        let (joined, others): (Vec<_>, Vec<_>) = self
+            .siblings
+            .iter()
+            .filter(|sibling| wanted(sibling))
+            .partition(|sibling| self.joins(&sibling.hash()));
+        let open = others.into_iter().filter(|sibling| self.is_open(sibling));
+        for (version, bytes) in joined.into_iter().chain(open).map(travels) {
+            if let Some(left) = room.checked_sub(bytes.len()) {
+                room = left;
+                travelling.push((version, bytes));
+            }
+        }
         // Sorting is stable: of one version the charter in force comes first.
-        travelling.sort_by_key(|charter| charter.charter().version);
-        let wanted = travelling.into_iter().filter(|charter| wanted(charter));
-        wanted.map(|charter| charter.encode()).collect()
+        travelling.sort_by_key(|(version, _)| *version);
+        travelling.into_iter().map(|(_, bytes)| bytes).collect()
+    }
+
+    /// When the charter in force was issued in which something of `author` first ended that touches what
+    /// `key` signs in `lane`: its membership, that lane or that key.
+    pub fn ended_at(&self, author: &Handle, lane: u16, key: KeyId) -> Option<Timestamp> {
+        let ended = |charter: &Arc<SignedCharter>| {
+            let members = &charter.charter().members;
+            let found = members.binary_search_by(|member| member.handle.cmp(author));
+            let member = found.ok().and_then(|place| members.get(place));
+            member.is_some_and(|member| member.has_ended(lane, key))
+        };
+        if !ended(&self.newest) {
+            return None;
+        }
+        // No charter lifts an ending.
+        let first = self.charters.partition_point(|charter| !ended(charter));
+        let first = self.charters.get(first)?;
+        Some(first.charter().issued)
     }
 
     /// What to tell a peer that one stands under: the charter in force, or, as long as the other

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::CharterError;
 use crate::identity::keys::{SealingPublic, VerifyingKey};
-use crate::identity::{Handle, NodeId, RecordId};
+use crate::identity::{Handle, KeyId, NodeId, RecordId};
 use crate::limits;
 use crate::seal::SUITE_X25519;
 use crate::timestamp::Timestamp;
@@ -312,6 +312,16 @@ impl Member {
     /// The lane of that number, ended or not.
     pub fn lane(&self, number: u16) -> Option<&Lane> {
         self.lanes.iter().find(|lane| lane.number == number)
+    }
+
+    /// Whether anything ended that touches what `key` signs in `lane`.
+    pub fn has_ended(&self, lane: u16, key: KeyId) -> bool {
+        self.ended.is_some()
+            || self.lane(lane).is_some_and(|lane| lane.closed.is_some())
+            || self
+                .signing
+                .iter()
+                .any(|signing| signing.key.id() == key && signing.closed.is_some())
     }
 
     /// Whether a record of this member, signed with `key`, lies within every ending that touches it.

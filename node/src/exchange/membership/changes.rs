@@ -353,7 +353,10 @@ fn join_fork(
     let (mut joint, _) = united(&next, other.charter());
     joint.parents.push(other.hash());
     joint.parents.sort();
-    joint.issued = joint.issued.max(other.charter().issued);
+    // One that is dated ahead must not keep the sides from being joined.
+    if other.charter().issued <= clock::now().after(limits::SKEW) {
+        joint.issued = joint.issued.max(other.charter().issued);
+    }
     joint.expires = joint.issued.after(CHARTER_LIFE);
     Ok((joint, deed("join-fork", other.hash())))
 }

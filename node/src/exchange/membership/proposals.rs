@@ -6,6 +6,7 @@ use std::sync::Arc;
 use hanse_protocol::charter::chain::{self, Offered};
 use hanse_protocol::charter::proposal::Proposal;
 use hanse_protocol::charter::{CharterChain, CharterError, SignedCharter};
+use hanse_protocol::timestamp::Timestamp;
 use hanse_protocol::{limits, local};
 
 use super::changes::{self, successor};
@@ -16,7 +17,7 @@ use crate::clock;
 use crate::exchange::worker::Worker;
 use crate::exchange::{Actor, ExchangeError, Reply};
 use crate::heads::Heads;
-use crate::store::StoreError;
+use crate::store::{StoreError, unless_damaged};
 
 /// Most proposals that are kept; the oldest makes room.
 const MOST: usize = 8;
@@ -24,17 +25,23 @@ const MOST: usize = 8;
 impl Worker {
     /// Takes up from the store what membership keeps there.
     pub(in crate::exchange) fn load_membership(&mut self) -> Result<(), StoreError> {
-        if let Some(bytes) = self.reader.note(signed::NOTE)? {
-            self.signed = Signed::restore(&bytes);
+        match self.reader.note(signed::NOTE) {
+            Err(StoreError::Damaged { .. }) => self.forget_signed(),
+            noted => self.signed = Signed::restore(&noted?.unwrap_or_default()),
         }
-        if let Some(bytes) = self.reader.note(HEADS)? {
+        let forgotten = unless_damaged(self.reader.note(signed::FORGOTTEN))?;
+        if let Some(then) = forgotten.and_then(|bytes| bytes.try_into().ok()) {
+            self.signed
+                .forget(Timestamp::from_millis(u64::from_be_bytes(then)));
+        }
+        if let Some(bytes) = unless_damaged(self.reader.note(HEADS))? {
             self.heads.with(|heads| *heads = Heads::restore(&bytes));
         }
         let Some(charters) = self.charters.clone() else {
             return Ok(());
         };
         for slot in 0..MOST {
-            let Some(bytes) = self.reader.note(&slot_name(slot))? else {
+            let Some(bytes) = unless_damaged(self.reader.note(&slot_name(slot)))? else {
                 continue;
             };
             let Ok(charter) = SignedCharter::decode(&bytes) else {
@@ -46,6 +53,15 @@ impl Worker {
             }
         }
         Ok(())
+    }
+
+    /// Notes that this node may have signed charters that it knows nothing of: what follows a charter
+    /// issued so far it signs on the operator's word only.
+    pub(in crate::exchange) fn forget_signed(&mut self) {
+        // The clock of whoever issued it may be ahead of ours.
+        let then = clock::now().after(limits::SKEW);
+        self.signed.forget(then);
+        self.keep(signed::FORGOTTEN, then.as_millis().to_be_bytes().to_vec());
     }
 
     pub(in crate::exchange) fn propose(
@@ -225,10 +241,9 @@ impl Worker {
     ) -> Result<(), ExchangeError> {
         self.check_steward(charters)?;
         self.check_followable(charters, charter)?;
-        let round = self
-            .signed
-            .clone()
-            .sign(charter.charter().version, charter.hash(), again)?;
+        let (version, hash) = (charter.charter().version, charter.hash());
+        let parent = charters.charter().issued;
+        let round = self.signed.clone().sign(version, hash, parent, again)?;
         changes::check_stewards(charter.charter())?;
         let key = self.member.signing_under(charters.charter());
         charter.endorse(&self.member.profile.handle, key);
@@ -241,8 +256,11 @@ impl Worker {
                 "this node's signing key is not one of its member's open keys".to_owned(),
             ));
         }
-        self.signed
-            .sign(charter.charter().version, charter.hash(), again)?;
+        let forgetful = self.signed.is_forgetful();
+        self.signed.sign(version, hash, parent, again)?;
+        if forgetful && !self.signed.is_forgetful() {
+            self.keep(signed::FORGOTTEN, Vec::new());
+        }
         self.keep(signed::NOTE, self.signed.to_bytes());
         if round > 1 {
             let subject = format!("{} round {round}", charter.hash());

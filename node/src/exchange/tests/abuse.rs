@@ -492,7 +492,8 @@ async fn a_node_whose_clock_is_astray_publishes_nothing_until_it_is_right() {
     let said = |at: Timestamp| {
         for (node, member) in [(1, "acme-water"), (2, "st-mary")] {
             let member = member.parse().unwrap();
-            city.clocks.hear(NodeId([node; 32]), member, at, Instant::now());
+            city.clocks
+                .hear(NodeId([node; 32]), member, at, Instant::now(), true);
         }
     };
     said(crate::clock::now().before(hour));

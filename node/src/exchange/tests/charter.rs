@@ -422,6 +422,40 @@ async fn beyond_its_closing_a_key_is_refused_and_another_key_of_the_member_is_no
     assert!(matches!(stuck, Err(ExchangeError::Invalid(reason)) if reason.contains("fewer stewards")));
 }
 
+/// A thief of a key that was closed signs on, in the places of records that count, dated before the
+/// closing.
+#[tokio::test]
+async fn inside_its_closed_runs_a_key_puts_nothing_beside_what_is_there() {
+    let (city, water) = league().await;
+    for _ in 0..3 {
+        let told = water.publish(1, None, None).await;
+        assert_eq!(city.takes(&water, &told).await, [Verdict::Accept]);
+    }
+    let handle = "acme-water".parse().unwrap();
+    let links = city
+        .reader
+        .chain(city.charters().community(), &handle, 0, 0, 2, 1);
+    let second = water.carried(&links.unwrap()[0].id);
+    let expelled = city.exchange.expel(BY(), "acme-water".parse().unwrap()).await;
+    assert!(expelled.is_ok());
+    let charters = city.charters();
+    let true_one = hanse_protocol::admission::Admitted::from_log(&second.header, charters.community());
+    let body = hanse_protocol::seal::Body::Open(hanse_protocol::compress::pack(b"forged").unwrap()).encode();
+    let forged = Header {
+        body_length: u32::try_from(body.len()).unwrap(),
+        body_hash: BodyHash::of(&body),
+        ..true_one.unwrap().header().clone()
+    };
+    let id = forged.id(charters.community(), &water.member.signing.verifying_key());
+    let forged = Carried {
+        header: forged.sign(charters.community(), &water.member.signing),
+        body: Some(body),
+    };
+    assert_eq!(city.frame(vec![forged]).await, Verdict::Ignore);
+    city.publish(1, None, None).await;
+    assert_eq!(city.reader.holds(&id).unwrap(), None);
+}
+
 /// A damaged stretch of the log held a charter. The node starts, and peers bring what is missing.
 #[tokio::test]
 async fn a_charter_lost_from_the_log_does_not_keep_the_node_from_starting() {

@@ -26,6 +26,7 @@ fn ungated(seed: u8, community: &CommunityId) -> Swarm<Ungated> {
         calls: charter::calls(),
     };
     let transport = transport::transport(
+        transport::Underlay::Tcp,
         &keys(seed),
         community,
         &Meters::new(registry),

@@ -23,6 +23,8 @@ struct State {
     locked: Arc<AtomicBool>,
     /// Changes of names since the folder was last synced.
     unsynced: Vec<NameChange>,
+    /// Bytes that may still be written, as far as it tells; any number if not set.
+    free: Option<u64>,
 }
 
 enum NameChange {
@@ -136,6 +138,11 @@ impl FaultyDisk {
             .collect()
     }
 
+    /// Says from now on that so much is free.
+    pub(super) fn leave(&self, free: u64) {
+        self.0.lock().unwrap().free = Some(free);
+    }
+
     /// Changes the durable bytes of a file.
     pub(super) fn edit(&self, name: &str, change: impl FnOnce(&mut Vec<u8>)) {
         let state = self.0.lock().unwrap();
@@ -220,7 +227,7 @@ impl Disk for FaultyDisk {
     }
 
     fn free(&self, _: &Path) -> io::Result<u64> {
-        Ok(u64::MAX)
+        Ok(self.0.lock().unwrap().free.unwrap_or(u64::MAX))
     }
 
     fn lock(&self, _: &Path) -> io::Result<Box<dyn Lock>> {

@@ -347,6 +347,66 @@ fn rot_under_an_index_makes_it_anew_once() {
     assert_eq!(found, opening.corrupt);
 }
 
+/// Whoever looks first, be it for a moment, does not hide from the node that it lost something.
+#[test]
+fn a_loss_is_told_at_every_opening_until_it_is_noted() {
+    for engine in [Engine::Fjall, Engine::Sled] {
+        let home = tempfile::tempdir().unwrap();
+        let (mut store, opening) = open(home.path(), engine);
+        assert!(!opening.lost);
+        for number in 0..5 {
+            store
+                .commit(vec![with_facts(record("acme-water", number)), audit("kept")])
+                .unwrap();
+        }
+        store.close().unwrap();
+        let segment = home.path().join("log").join("0000000000000001.seg");
+        let mut bytes = fs::read(&segment).unwrap();
+        let place = bytes.len() / 2;
+        bytes[place] ^= 1;
+        fs::write(&segment, &bytes).unwrap();
+
+        let anew = || {
+            let mut sample = Sample::default();
+            Store::reindex(
+                home.path(),
+                &master(),
+                &settings(engine),
+                &mut sample,
+                &mut |_| {},
+            )
+            .unwrap()
+        };
+        assert!(anew().1.lost, "the operator has the index made anew first");
+        // The index alone is gone.
+        fs::remove_dir_all(engine.folder(&home.path().join("index")).unwrap()).unwrap();
+        assert!(open(home.path(), engine).1.lost);
+        let (mut store, opening) = open(home.path(), engine);
+        assert!(opening.lost && opening.rebuilt.is_none());
+        store.loss_is_noted().unwrap();
+        drop(store);
+        assert!(!open(home.path(), engine).1.lost);
+    }
+}
+
+/// Two nodes that go on from one backup, one after the other, give nothing the same number.
+#[test]
+fn copies_of_one_store_leap_to_different_positions() {
+    let leapt = |now: &str| {
+        let home = tempfile::tempdir().unwrap();
+        let (mut store, _) = open(home.path(), Engine::Memory);
+        store.commit(vec![audit("backed up")]).unwrap();
+        store.leap(now.parse().unwrap());
+        store.commit(vec![audit("restored")]).unwrap()[0].0
+    };
+    let (test, disaster) = (leapt("2026-11-23T12:00:00Z"), leapt("2026-11-23T12:00:05Z"));
+    assert!(
+        disaster - test > 1_000_000 && disaster < 1 << 53,
+        "{test} {disaster}"
+    );
+    assert!(leapt("1970-01-01T00:00:00Z") > 1 << 32, "whatever the clock says");
+}
+
 #[test]
 fn positions_and_audit_numbers_of_a_lost_end_are_not_given_out_again() {
     let home = tempfile::tempdir().unwrap();
@@ -363,8 +423,10 @@ fn positions_and_audit_numbers_of_a_lost_end_are_not_given_out_again() {
 
     let (store, opening) = open(home.path(), Engine::Fjall);
     assert_eq!(opening.rebuilt, Some(Rebuilt::Ahead));
-    assert!(opening.torn.is_some());
+    assert!(opening.torn.is_some() && opening.lost);
     assert_eq!(all(&store).len(), 8);
+    let mut store = store;
+    store.loss_is_noted().unwrap();
     store.close().unwrap();
     let (mut store, opening) = open(home.path(), Engine::Fjall);
     assert_eq!(opening, Opening::default());

@@ -339,6 +339,98 @@ fn a_reader_at_work_never_sees_damage_while_segments_are_recast() {
     assert!(reading.join().unwrap() > 0);
 }
 
+/// A member takes back one record after the other, also while their segment is rewritten.
+#[test]
+fn what_is_taken_back_without_pause_has_no_segment_rewritten_without_pause() {
+    let home = tempfile::tempdir().unwrap();
+    let whole = crate::store::StoreSettings {
+        segment_size: 1 << 20,
+        ..settings(Engine::Fjall)
+    };
+    let opened = Store::open(home.path(), &master(), &whole, &mut Sample::default());
+    let (mut store, _) = opened.unwrap();
+    fill(&mut store, 60);
+    take_back(&mut store, &[10]);
+    let at = |now: u64| Rules {
+        erase_within: Duration::from_secs(20),
+        expire: false,
+        ..rules(now, LONG)
+    };
+    // Ten seconds after what was taken back at 8 s it is due; meanwhile the next is taken back.
+    let due = at(18_000);
+    let (mut recast, mut next) = (0, 11);
+    for _ in 0..400 {
+        let step = store.tend(&due, &mut Sample::default()).unwrap();
+        recast += step.recast.len();
+        if !step.more || next == 50 {
+            break;
+        }
+        let taken = store.erasure(&id(next), due.clock, Origin::Own, &mut Sample::default());
+        store.commit(vec![taken.unwrap().unwrap()]).unwrap();
+        next += 1;
+    }
+    assert_eq!(recast, 1, "and not again at once, for what came since");
+    // What came since is gone as long after that.
+    assert_eq!(tend(&mut store, &at(27_999), false).unwrap().recast.len(), 0);
+    assert_ne!(tend(&mut store, &at(28_000), false).unwrap().recast.len(), 0);
+    let left = on_disk(Arc::new(RealDisk), home.path());
+    for number in 10..next {
+        assert!(!shows(&left, &format!("evil{number}.example")));
+    }
+}
+
+/// Others fill the disk. What is due for erasure waits for room; to begin without it would end the node,
+/// at each start anew.
+#[test]
+fn what_is_due_for_erasure_waits_for_room() {
+    let disk = FaultyDisk::default();
+    let (mut store, _) = open_on(&disk).unwrap();
+    fill(&mut store, 50);
+    take_back(&mut store, &[7]);
+    disk.leave(1_000);
+    disk.fail_after(0);
+    let due = Rules {
+        expire: false,
+        ..rules(9_000, LONG)
+    };
+    let step = store.tend(&due, &mut Sample::default()).unwrap();
+    assert!(step.cramped && !step.more && step.recast.is_empty());
+    drop(store);
+    let disk = disk.power_cut(0);
+    let (mut store, _) = open_on(&disk).unwrap();
+    let tended = tend(&mut store, &due, false).unwrap();
+    assert!(!tended.cramped && !tended.recast.is_empty());
+    let left = on_disk(Arc::new(disk.clone()), Path::new("store"));
+    assert!(!shows(&left, "evil7.example"));
+}
+
+/// A damaged stretch goes with its segment, since something in that was taken back. The node must know
+/// at its next start that something was lost.
+#[test]
+fn damage_that_is_dropped_is_told_as_a_loss() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(home.path(), Engine::Fjall);
+    fill(&mut store, 60);
+    take_back(&mut store, &[0]);
+    store.close().unwrap();
+    let (mut store, opening) = open(home.path(), Engine::Fjall);
+    assert!(!opening.lost);
+    let segment = home.path().join("log").join("0000000000000001.seg");
+    let mut bytes = std::fs::read(&segment).unwrap();
+    let place = bytes.len() / 2;
+    bytes[place] ^= 1;
+    std::fs::write(&segment, &bytes).unwrap();
+    let due = Rules {
+        expire: false,
+        ..rules(9_000, LONG)
+    };
+    let tended = tend(&mut store, &due, false).unwrap();
+    assert_eq!(tended.damaged.len(), 1);
+    store.close().unwrap();
+    let (_, opening) = open(home.path(), Engine::Fjall);
+    assert!(opening.corrupt.is_empty() && opening.lost);
+}
+
 fn open_on(disk: &FaultyDisk) -> Result<(Store, crate::store::Opening), StoreError> {
     Store::open_on(
         Arc::new(disk.clone()),

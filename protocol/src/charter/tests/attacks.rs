@@ -3,7 +3,7 @@
 use super::*;
 use crate::charter::changes::changes;
 use crate::charter::joining::united;
-use crate::charter::member::MemberSigningKey;
+use crate::charter::member::{MemberSealingKey, MemberSigningKey, SuiteKey};
 use crate::charter::proposal::Proposal;
 
 fn admitting(charters: &CharterChain, org: &Org) -> Charter {
@@ -157,6 +157,116 @@ fn a_threshold_that_was_replaced_cannot_freeze_the_community() {
     assert!(!charters.fork_open());
     let goes_on = signed(successor(&charters), &[&water, &mary]);
     assert_eq!(charters.offer(goes_on), Ok(Offered::Adopted));
+}
+
+/// `charters`' successor, which admits members with long listings until it is nearly as large as a
+/// charter may be: keys of suites to come are long.
+fn swollen(charters: &CharterChain, salt: u64) -> Charter {
+    let mut next = successor(charters);
+    for number in 0..15 {
+        let number = 100 * salt + number;
+        let mut listed = Org::new(&format!("heavy-{number}")).listed();
+        for place in 0..15 {
+            let mut key = vec![place; limits::SUITE_KEY];
+            key[..8].copy_from_slice(&number.to_be_bytes());
+            listed.sealing.push(MemberSealingKey {
+                key: SuiteKey::Unknown { suite: 9, key },
+                closed: false,
+            });
+        }
+        next.members.push(listed);
+    }
+    next.members.sort_by(|a, b| a.handle.cmp(&b.handle));
+    next
+}
+
+fn travelling(charters: &CharterChain) -> usize {
+    charters.encode().iter().map(Vec::len).sum()
+}
+
+fn reads_back(charters: &CharterChain) {
+    let read = CharterChain::read(charters.community(), &charters.encode()).unwrap();
+    assert_eq!(read.newest(), charters.newest());
+}
+
+/// The founder handed over to two of three, and signs siblings of the hand-over, each as large as a
+/// charter may be: the chain must go on travelling and growing.
+#[test]
+fn swollen_siblings_of_a_replaced_steward_do_not_fill_the_chain() {
+    let (city, water, mary) = orgs();
+    let first = community(&city, &[&water, &mary]);
+    let mut charters = first.clone();
+    let mut handed_over = successor(&charters);
+    handed_over.stewards = vec![water.handle.clone(), city.handle.clone(), mary.handle.clone()];
+    handed_over.stewards.sort();
+    handed_over.threshold = 2;
+    charters.offer(signed(handed_over, &[&city])).unwrap();
+    let forged = |salt| signed(swollen(&first, salt), &[&city]);
+    assert_eq!(charters.offer(forged(0)), Ok(Offered::Sibling), "the fork shows");
+    for salt in 1..=limits::SIBLINGS as u64 {
+        assert_eq!(
+            charters.offer(forged(salt)),
+            Err(CharterError::TooManySiblings(2))
+        );
+    }
+    assert!(travelling(&charters) < limits::CHARTER_CHAIN / 4);
+    reads_back(&charters);
+
+    // It is joined, without most of what it lists, and the community goes on.
+    let other = charters.open_siblings().next().unwrap();
+    let (content, left_out) = united(charters.charter(), other.charter());
+    assert!(!left_out.is_empty());
+    let mut parents = vec![charters.newest().hash(), other.hash()];
+    parents.sort();
+    let joint = Charter {
+        version: 3,
+        parents,
+        ..content
+    };
+    let joint = signed(joint, &[&water, &mary]);
+    assert!(joint.encode().len() < limits::CHARTER / 2);
+    assert_eq!(charters.offer(joint), Ok(Offered::Adopted));
+    let goes_on = signed(successor(&charters), &[&water, &mary]);
+    assert_eq!(charters.offer(goes_on), Ok(Offered::Adopted));
+    assert!(travelling(&charters) < limits::CHARTER_CHAIN / 2);
+    reads_back(&charters);
+}
+
+#[test]
+fn a_sibling_for_which_there_is_no_room_keeps_nothing_from_travelling() {
+    let (city, water, _) = orgs();
+    let mut charters = community(&city, &[]);
+    charters.offer(signed(swollen(&charters, 0), &[&city])).unwrap();
+    let mut before = charters.clone();
+    while travelling(&charters) + charters.newest().encode().len() < limits::CHARTER_CHAIN {
+        before = charters.clone();
+        charters.offer(signed(successor(&before), &[&city])).unwrap();
+    }
+    let whole = travelling(&charters);
+    let beside = signed(admitting(&before, &water), &[&city]);
+    assert_eq!(charters.offer(beside), Ok(Offered::Sibling));
+    assert_eq!(travelling(&charters), whole);
+    reads_back(&charters);
+}
+
+/// A courier puts signatures under a charter that count for nothing, as many as fit.
+#[test]
+fn signatures_that_count_for_nothing_do_not_stay() {
+    let (city, water, _) = orgs();
+    let mut charters = community(&city, &[]);
+    let meant = signed(admitting(&charters, &water), &[&city]);
+    let mut padded = meant.clone();
+    for number in 0..4_000_u64 {
+        padded.endorsements.push(Endorsement {
+            key: crate::identity::KeyId(number.to_be_bytes()),
+            ..meant.endorsements[0].clone()
+        });
+    }
+    padded.endorsements.sort_by_key(|endorsement| endorsement.key);
+    let padded = SignedCharter::decode(&padded.encode()).unwrap();
+    assert!(padded.encode().len() > limits::CHARTER / 2);
+    assert_eq!(charters.offer(padded), Ok(Offered::Adopted));
+    assert_eq!(charters.newest(), &meant);
 }
 
 #[test]

@@ -191,15 +191,15 @@ fn headers() -> Vec<Vector> {
     all
 }
 
-/// A community in which the water company ended with one record, of this number.
-fn ended(cast: &Cast, seq: u64, id: RecordId) -> CharterChain {
+/// A community in which the water company ended with one run of records, the last of this id.
+fn ended(cast: &Cast, (first, last): (u64, u64), id: RecordId) -> CharterChain {
     let mut charters = cast.community();
     let mut next = successor(charters.newest());
     next.members[0].ended = Some(vec![AcceptedRun {
         lane: 0,
         epoch: 0,
-        first: seq,
-        last: seq,
+        first,
+        last,
         id,
     }]);
     charters.offer(signed(next, &[&cast.city])).expect("adopted");
@@ -218,8 +218,9 @@ fn admissions() -> Vec<Vector> {
     let first = header(&cast.water, charters.newest(), b"body");
     let bytes = first.sign(community, key);
     let id = first.id(community, &key.verifying_key());
-    let after = ended(&cast, 1, id);
-    let after_jump = ended(&cast, u64::MAX, RecordId([9; 32]));
+    let after = ended(&cast, (1, 1), id);
+    let after_ten = ended(&cast, (1, 10), RecordId([9; 32]));
+    let after_jump = ended(&cast, (u64::MAX, u64::MAX), RecordId([9; 32]));
     let changed = |change: &dyn Fn(&mut Header)| {
         let mut header = first.clone();
         change(&mut header);
@@ -338,6 +339,20 @@ fn admissions() -> Vec<Vector> {
             "twin-of-the-last",
             "Another record in the place an ending names.",
             given(&after, &changed(&|h| h.body_length = 5), now, "gossip"),
+            "ended",
+        ),
+        (
+            "signed-after-an-ending",
+            "A number inside a run, dated more than five minutes after the charter that ended its author.",
+            given(
+                &after_ten,
+                &changed(&|h| {
+                    (h.seq, h.prev) = (5, Some(id));
+                    h.created = at(after_ten.charter().issued.as_millis() + 5 * MINUTE + 1);
+                }),
+                week,
+                "healing",
+            ),
             "ended",
         ),
         (
