@@ -1,14 +1,16 @@
 //! What gossip did not bring: nodes that were away, joined late or were cut off get it from whoever has
 //! it, in spite of those who lie and those who stall.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use hanse_node::mesh::MeshStream;
-use hanse_protocol::charter::CharterRef;
+use hanse_protocol::charter::{CharterChain, CharterRef};
 use hanse_protocol::heal::{self, Answer, KeyChoice, Question};
 use hanse_protocol::identity::RecordId;
 use hanse_protocol::local::Readable;
 use hanse_protocol::reconcile::{Asked, Key, Place, Span, Sum, Told};
+use hanse_protocol::timestamp::Timestamp;
 use hanse_tests::api::Terms;
 use hanse_tests::evil::{Pantry, node_of, now};
 use hanse_tests::objects::{address, nth_address};
@@ -140,19 +142,12 @@ async fn a_conversation_that_is_cut_goes_on_where_it_stopped() {
     assert!(bytes < 512 << 10, "{bytes} bytes for 400 records");
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn one_who_lies_and_one_who_stalls_cost_little_time_while_an_honest_one_serves() {
-    let mut league = League::of(hansed!(), &["port-city", "acme-water"]).await;
-    let liar = Candidate::new("mallory").admitted_by(league.steward()).await;
-    let staller = Candidate::new("dawdle").admitted_by(league.steward()).await;
-    league.is_connected().await;
-    let (lies, stalls) = (
-        liar.visits(&[league.node("acme-water")]).await,
-        staller.visits(&[league.node("acme-water")]).await,
-    );
+/// A league in which a node is away, and what it missed; the others were there to hear it, so that only
+/// healing brings it.
+async fn one_is_away(league: &mut League, missed: std::ops::Range<u32>) -> (Vec<RecordId>, Vec<Place>) {
     league.node_mut("acme-water").stop().await;
-    let missed = publishes(league.steward(), 0..120).await;
-    // Both say that they have it all, and that there is more; neither sends anything.
+    let missed = publishes(league.steward(), missed).await;
+    holds_all(league.node("st-mary"), &missed).await;
     let records = league.steward().api().records().await;
     let mut places: Vec<Place> = records
         .iter()
@@ -162,6 +157,32 @@ async fn one_who_lies_and_one_who_stalls_cost_little_time_while_an_honest_one_se
         })
         .collect();
     places.sort_unstable();
+    (missed, places)
+}
+
+/// Waits until a node that was away has what it missed; by healing alone.
+async fn is_healed(node: &Node, missed: &[RecordId]) {
+    let started = Instant::now();
+    holds_all(node, missed).await;
+    let took = started.elapsed();
+    assert!(took.as_secs() < 30, "it took {took:?}");
+    let metrics = node.api().metrics().await;
+    let healed = metrics.value("hanse_records_admitted_total{origin=\"heal\"}");
+    assert_eq!(usize::try_from(healed), Ok(missed.len()), "healing brought it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_who_lies_and_one_who_stalls_cost_little_time_while_an_honest_one_serves() {
+    let mut league = League::of(hansed!(), &["port-city", "acme-water", "st-mary"]).await;
+    let liar = Candidate::new("mallory").admitted_by(league.steward()).await;
+    let staller = Candidate::new("dawdle").admitted_by(league.steward()).await;
+    league.is_connected().await;
+    let (lies, stalls) = (
+        liar.visits(&[league.node("acme-water")]).await,
+        staller.visits(&[league.node("acme-water")]).await,
+    );
+    let (missed, mut places) = one_is_away(&mut league, 0..120).await;
+    // Both say that they have it all, and that there is more; neither sends anything.
     places.truncate(60);
     lies.offers(Pantry {
         places: places.clone(),
@@ -172,11 +193,37 @@ async fn one_who_lies_and_one_who_stalls_cost_little_time_while_an_honest_one_se
         stalls: true,
         ..Pantry::default()
     });
-    let started = Instant::now();
     league.node_mut("acme-water").start().await;
-    holds_all(league.node("acme-water"), &missed).await;
-    let took = started.elapsed();
-    assert!(took.as_secs() < 30, "it took {took:?}");
+    is_healed(league.node("acme-water"), &missed).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_who_makes_up_ever_so_many_records_hides_nothing_that_an_honest_one_has() {
+    let mut league = League::of(hansed!(), &["port-city", "acme-water", "st-mary"]).await;
+    let liar = Candidate::new("mallory").admitted_by(league.steward()).await;
+    league.is_connected().await;
+    let lies = liar.visits(&[league.node("acme-water")]).await;
+    let (missed, places) = one_is_away(&mut league, 0..150).await;
+    // They look newer than all there is, and are told bit by bit like what honest nodes hold.
+    let newest = places.last().map(|place| place.created.as_millis()).unwrap();
+    let made_up = (0..60_000u64).map(|number| {
+        let mut id = RecordId([7; 32]);
+        id.0[..8].copy_from_slice(&number.to_be_bytes());
+        let created = Timestamp::from_millis(newest + number / 64);
+        Place { created, id }
+    });
+    lies.offers(Pantry {
+        made_up: Some((*liar.community(), Arc::new(made_up.collect()))),
+        ..Pantry::default()
+    });
+    league.node_mut("acme-water").start().await;
+    is_healed(league.node("acme-water"), &missed).await;
+    let acme = league.node("acme-water").api();
+    let last = eventually("it was compared with to the end", async || {
+        acme.status().await.healing.last
+    })
+    .await;
+    assert_ne!(last.member.as_ref(), Some(liar.handle()));
 }
 
 /// Talks to a node's healing over a stream of its own.
@@ -265,4 +312,103 @@ async fn who_names_a_nonce_is_compared_with_under_a_key_of_the_two_and_not_too_o
     };
     let told = asker.asks(&Question::Span(elsewhere, Span::ALL)).await;
     assert_eq!(told, Answer::OtherCharter(charter));
+}
+
+/// What a node says it holds, asked by a member; `None` while it stands under another charter or looks
+/// through what a new one ended.
+async fn compared(asker: &mut Asker, charters: &CharterChain) -> Option<Vec<Place>> {
+    let key = Key::of_community(charters.community());
+    let asked = Asked {
+        span: Span::ALL,
+        // Of what nobody holds, so that places are told.
+        digest: Sum::of(&key, &Place::FIRST).digest(&key),
+    };
+    let charter = charters.newest().reference();
+    match asker
+        .asks(&Question::Compare(charter, KeyChoice::Community, vec![asked]))
+        .await
+    {
+        Answer::Compared(told) => match told.as_slice() {
+            [Told::Places(places)] => Some(places.clone()),
+            other => panic!("it lists what it has: {other:?}"),
+        },
+        Answer::OtherCharter(_) | Answer::Later => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The steward expels a member of which it knows less than another node has admitted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_joins_after_a_member_was_expelled_lacks_nothing_that_others_list() {
+    let mut league = League::of(hansed!(), &["port-city", "acme-water", "st-mary"]).await;
+    let mut counting = publishes(league.node("acme-water"), 0..3).await;
+    holds_all(league.steward(), &counting).await;
+    league.node_mut("port-city").stop().await;
+    let beyond = publishes(league.node("acme-water"), 3..9).await;
+    holds_all(league.node("st-mary"), &beyond).await;
+    holds_all(league.node("st-mary"), &counting).await;
+    for handle in ["acme-water", "st-mary"] {
+        league.node_mut(handle).stop().await;
+    }
+    league.node_mut("port-city").start().await;
+    let expelled = league.steward().api().expel("acme-water").await;
+    expelled.expect("it expels");
+    counting.extend(publishes(league.steward(), 9..11).await);
+    league.node_mut("st-mary").start().await;
+    holds_all(league.node("st-mary"), &counting).await;
+
+    let mut newcomer = Node::init(hansed!(), "region-cert");
+    newcomer.start().await;
+    league.takes_in(newcomer).await;
+    holds_all(league.node("region-cert"), &counting).await;
+    let partner = Candidate::new("inspector").admitted_by(league.steward()).await;
+    let hosts = ["port-city", "st-mary", "region-cert"];
+    let mut held = Vec::new();
+    for host in hosts {
+        let host = league.node(host);
+        eventually("its charter lists the inspector", async || {
+            let members = host.api().members().await.ok()?;
+            let listed = members.members.iter().any(|m| m.handle == *partner.handle());
+            listed.then_some(())
+        })
+        .await;
+        let mesh = partner.visits(&[host]).await;
+        let node = node_of(&partner.charters, &host.handle);
+        let mut asker = Asker(mesh.mesh.open_stream(node).await.unwrap());
+        held.push(
+            eventually("all hold the same", async || {
+                compared(&mut asker, &partner.charters).await
+            })
+            .await,
+        );
+    }
+    let mut expected = counting.clone();
+    expected.sort_unstable();
+    for places in held {
+        let mut ids: Vec<RecordId> = places.iter().map(|place| place.id).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, expected);
+    }
+    // What lies beyond stays where it was admitted.
+    let evidence = league.node("st-mary").api().records().await;
+    assert!(
+        beyond
+            .iter()
+            .all(|id| evidence.iter().any(|record| record.id == *id))
+    );
+    eventually("the newcomer finds that nobody holds what it lacks", async || {
+        let status = league.node("region-cert").api().status().await;
+        let healed = |handle: &str| {
+            let mut peers = status.peers.iter();
+            peers.any(|peer| {
+                peer.last_healed.is_some()
+                    && peer
+                        .member
+                        .as_ref()
+                        .is_some_and(|member| member.as_str() == handle)
+            })
+        };
+        (healed("port-city") && healed("st-mary")).then_some(())
+    })
+    .await;
 }

@@ -175,7 +175,9 @@ impl Signed {
         if expires <= created || expires > created.after(horizon) {
             return Err(Refusal::Expiry);
         }
-        if expires <= arrival.now {
+        // As long as others may hold its header it is taken in healing, or who came late would lack it.
+        let header_counts = arrival.by == By::Healing && arrival.now < created.after(horizon);
+        if expires <= arrival.now && !header_counts {
             return Err(Refusal::Expired);
         }
         if created > arrival.now.after(limits::SKEW) {
@@ -204,7 +206,8 @@ pub enum By {
     Own,
     /// It was told while new.
     Gossip,
-    /// We asked for what we missed, or read it from a file.
+    /// We asked for what we missed, or read it from a file. Of a record whose time has passed the header
+    /// is admitted, as long as the charter's horizon lets one live; its body is not to be kept.
     Healing,
 }
 

@@ -2,6 +2,7 @@
 //! it can gossip any bytes and answer any question with anything.
 
 use std::collections::{HashMap, HashSet};
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use hanse_node::daemon;
@@ -16,9 +17,9 @@ use hanse_protocol::charter::call::{self, CharterAnswer as Told};
 use hanse_protocol::charter::join::{Invite, Request};
 use hanse_protocol::charter::member::{MemberKind, Profile};
 use hanse_protocol::frame::Carried;
-use hanse_protocol::heal::{self, Answer, Question};
+use hanse_protocol::heal::{self, Answer, KeyChoice, Question};
 use hanse_protocol::identity::{CommunityId, Handle, NodeId, RecordId};
-use hanse_protocol::reconcile::{self, Place};
+use hanse_protocol::reconcile::{self, Held, Key, Place, Span, Sum};
 use hanse_protocol::timestamp::Timestamp;
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
@@ -142,6 +143,8 @@ pub fn listing(charters: &CharterChain, host: &Node) -> (NodeId, Vec<String>) {
 pub struct Pantry {
     /// What it says it holds, whatever it is asked about.
     pub places: Vec<Place>,
+    /// What it makes up to hold besides, rising, and of which community: ever so much.
+    pub made_up: Option<(CommunityId, Arc<Vec<Place>>)>,
     /// What it sends whatever records are asked for.
     pub records: Vec<Carried>,
     /// The body it gives for a record.
@@ -320,6 +323,36 @@ impl Ears {
     }
 }
 
+/// Places that are compared like those of records, and are of none.
+struct MadeUp(Arc<Vec<Place>>);
+
+impl MadeUp {
+    fn within(&self, span: &Span) -> &[Place] {
+        let from = self.0.partition_point(|place| *place < span.from);
+        let to = self.0.partition_point(|place| *place < span.to);
+        &self.0[from..to.max(from)]
+    }
+}
+
+impl Held for MadeUp {
+    type Error = Infallible;
+
+    fn sum(&self, key: &Key, span: &Span) -> Result<Sum, Infallible> {
+        let sums = self.within(span).iter().map(|place| Sum::of(key, place));
+        Ok(sums.fold(Sum::default(), Sum::plus))
+    }
+
+    fn places(&self, span: &Span, limit: usize) -> Result<Vec<Place>, Infallible> {
+        Ok(self.within(span).iter().take(limit).copied().collect())
+    }
+
+    fn cuts(&self, span: &Span, parts: usize) -> Result<Vec<Place>, Infallible> {
+        let within = self.within(span);
+        let size = within.len().div_ceil(parts).max(1);
+        Ok(within.iter().step_by(size).skip(1).copied().collect())
+    }
+}
+
 /// Answers the questions of a healing stream from the pantry.
 async fn serve(mut stream: MeshStream, heard: &Mutex<Heard>, pantry: &Mutex<Pantry>) -> std::io::Result<()> {
     loop {
@@ -334,6 +367,12 @@ async fn serve(mut stream: MeshStream, heard: &Mutex<Heard>, pantry: &Mutex<Pant
             continue;
         }
         let answers = match question {
+            Question::Compare(_, KeyChoice::Community, asked) if pantry.made_up.is_some() => {
+                let told = pantry.made_up.map(|(community, places)| {
+                    reconcile::answer(&MadeUp(places), &Key::of_community(&community), &asked)
+                });
+                vec![Answer::Compared(told.and_then(Result::ok).unwrap_or_default())]
+            }
             Question::Compare(_, _, asked) => {
                 let told = asked.iter().map(|asked| {
                     let places = pantry.places.iter().filter(|place| asked.span.contains(place));

@@ -26,6 +26,8 @@ pub(super) struct Sum {
     pub(super) mixed: bool,
     /// Whether there is a record that is new, or may have been so to the courier when it passed it on.
     news: bool,
+    /// Records that have expired by a clock that nobody vouches for, or are too old to come this way.
+    pub(super) early: usize,
     /// Work that came of no use.
     pub(super) idle: u32,
     /// The same, if the courier passed on what it had passed on already, and nothing else.

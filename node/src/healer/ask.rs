@@ -2,17 +2,18 @@
 //! until nothing is.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use hanse_protocol::charter::CharterChain;
 use hanse_protocol::charter::call::{self, CharterAnswer, CharterQuestion};
+use hanse_protocol::charter::{CharterChain, CharterHash};
 use hanse_protocol::heal::{Answer, MESSAGE, Question};
 use hanse_protocol::identity::NodeId;
 use hanse_protocol::reconcile::{PassError, Place};
 use tokio::time::Instant;
 
 use super::Healer;
+use super::answer::JUDGED;
 use super::compare::{Comparing, Hidden};
 use super::needs::{Needs, Work};
 use super::talk::{self, Patience, TalkError};
@@ -64,8 +65,12 @@ pub(super) enum AskError {
     Slow,
     #[error("nothing of use came in the time of a conversation")]
     Barren,
-    #[error("the peer stands under another charter")]
+    #[error("the peer asks to be asked later")]
+    Later,
+    #[error("the peer stands under another charter, or this node since")]
     OtherCharter,
+    #[error("what a new charter ended is still being looked through here")]
+    Judging,
     #[error("the peer does not list us yet; it closes and is dialled again")]
     Redial,
 }
@@ -193,6 +198,11 @@ impl Healer {
         let Some(charters) = standing.charters.clone() else {
             return Ok(Outcome::Left);
         };
+        let newest = charters.newest().hash();
+        if !self.exchange.is_judged_under(&newest, JUDGED).await {
+            return Err(AskError::Judging);
+        }
+        self.start_under(newest);
         let mut conversation = Conversation {
             healer: self,
             peer,
@@ -216,6 +226,17 @@ impl Healer {
                 Ok(Outcome::More(conversation.admitted))
             }
             Err(_) => Err(AskError::Barren),
+        }
+    }
+
+    /// Forgets what was found under another charter: what it ended is served by nobody any longer, and
+    /// what was asked for in vain may be there.
+    fn start_under(&self, newest: CharterHash) {
+        let mut under = self.under.lock().unwrap_or_else(PoisonError::into_inner);
+        if under.replace(newest).is_some_and(|before| before != newest) {
+            self.progress.needs().clear();
+            self.fruitless.clear();
+            self.passes.clear();
         }
     }
 
@@ -276,6 +297,7 @@ impl Conversation<'_> {
             // What went on where it stopped says nothing of what was compared before.
             if ended.whole {
                 if ended.found == 0 {
+                    self.still_stands()?;
                     let left = !self.fruitless().is_empty() || self.healer.daily.is_owing(&self.peer);
                     return Ok(if left { Outcome::Left } else { Outcome::Whole });
                 }
@@ -319,10 +341,25 @@ impl Conversation<'_> {
         self.idle += idle;
         let came = self.healer.store.newest().0.saturating_sub(self.began_at.0);
         let came = usize::try_from(came).unwrap_or(usize::MAX).max(self.admitted);
-        if self.idle > IDLE.saturating_add(came) {
-            Err(AskError::Useless)
-        } else {
+        if self.idle <= IDLE.saturating_add(came) {
+            return Ok(());
+        }
+        // What a new charter ended here is of no use, and the peer may not have heard of it.
+        self.still_stands()?;
+        Err(AskError::Useless)
+    }
+
+    /// Whether the charter in force here is still that of this conversation.
+    pub(super) fn still_stands(&self) -> Result<(), AskError> {
+        let standing = self.healer.exchange.standing();
+        let newest = standing
+            .charters
+            .as_ref()
+            .map(|charters| charters.newest().hash());
+        if newest == Some(self.charters.newest().hash()) {
             Ok(())
+        } else {
+            Err(AskError::OtherCharter)
         }
     }
 

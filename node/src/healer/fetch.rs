@@ -60,6 +60,7 @@ impl Conversation<'_> {
     }
 
     async fn fetch_leased(&mut self, lease: &Lease) -> Result<(), AskError> {
+        self.still_stands()?;
         let charter = self.charters.newest().reference();
         let (question, most) = match &lease.piece {
             Piece::Span(span) => (Question::Span(charter, *span), MOST),
@@ -181,7 +182,10 @@ impl Conversation<'_> {
         let healed = healed??;
         self.healer.progress.came(healed.admitted, bytes);
         self.healer.metrics.healed_records(healed.admitted, bytes);
-        self.count(healed.admitted, records.saturating_sub(healed.admitted))
+        self.count(
+            healed.admitted,
+            records.saturating_sub(healed.admitted + healed.early),
+        )
     }
 
     /// Those of the records wanted under a lease that are still missing; the others are settled.

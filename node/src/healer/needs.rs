@@ -212,6 +212,12 @@ impl Needs {
         self.many.notified().await;
     }
 
+    /// Lets go of everything. What is under way is taken in.
+    pub(super) fn clear(&self) {
+        self.lock().claims.clear();
+        self.changed.notify_waiters();
+    }
+
     /// Forgets what a peer claims: it is not talked with any longer, and says it anew next time.
     pub(super) fn forget(&self, peer: &NodeId) {
         self.lock().claims.remove(peer);

@@ -251,6 +251,13 @@ fn admissions() -> Vec<Vector> {
         ),
         good(
             "admission",
+            "by-healing-when-expired",
+            "Its time is over: in healing its header is taken, without its body.",
+            given(&charters, &bytes, FOUNDED + 30 * DAY, "healing"),
+            expect.clone(),
+        ),
+        good(
+            "admission",
             "last-of-an-ended-member",
             "The very record an ending names still counts.",
             given(&after, &bytes, now, "healing"),
@@ -396,7 +403,18 @@ fn admissions() -> Vec<Vector> {
         (
             "expired",
             "Its time is over.",
-            given(&charters, &bytes, FOUNDED + 30 * DAY, "healing"),
+            given(&charters, &bytes, FOUNDED + 30 * DAY, "gossip"),
+            "expired",
+        ),
+        (
+            "expired-beyond-horizon",
+            "Its time is over, and so is the longest it could have had.",
+            given(
+                &charters,
+                &bytes,
+                first.created.as_millis() + 365 * DAY,
+                "healing",
+            ),
             "expired",
         ),
         (
