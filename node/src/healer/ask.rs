@@ -222,10 +222,7 @@ impl Healer {
                 Err(error)
             }
             Ok(outcome) => outcome,
-            Err(_) if conversation.admitted > 0 || conversation.ours => {
-                Ok(Outcome::More(conversation.admitted))
-            }
-            Err(_) => Err(AskError::Barren),
+            Err(_) => time_is_up(conversation.admitted, conversation.ours),
         }
     }
 
@@ -274,6 +271,16 @@ impl Healer {
     async fn call(&self, peer: NodeId, question: &CharterQuestion) -> Result<CharterAnswer, AskError> {
         let answer = self.mesh.call_charter(peer, call::encode(question)).await?;
         call::decode(&answer).map_err(|_| AskError::Protocol)
+    }
+}
+
+/// What is concluded when the time of a conversation is up: `ours` says that it is we who kept the peer
+/// waiting.
+const fn time_is_up(admitted: usize, ours: bool) -> Result<Outcome, AskError> {
+    if admitted > 0 || ours {
+        Ok(Outcome::More(admitted))
+    } else {
+        Err(AskError::Barren)
     }
 }
 
@@ -366,5 +373,22 @@ impl Conversation<'_> {
     /// What this peer was asked for in vain.
     pub(super) fn fruitless(&self) -> Arc<BTreeSet<Place>> {
         self.healer.fruitless.of(&self.peer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_drags_a_conversation_out_is_left_alone_and_not_waited_for() {
+        let barren = time_is_up(0, false).unwrap_err();
+        // What was compared is kept all the same: an honest one on a thin line gets through some day.
+        assert!(barren.is_waste() && barren.is_cut() && !barren.is_silence());
+        let drip = time_is_up(1, false).unwrap();
+        assert!(drip.goes_on() && !drip.brings_much() && drip != Outcome::Whole);
+        assert!(time_is_up(5_000, false).unwrap().brings_much());
+        // Our own disk is no fault of a peer's.
+        assert!(time_is_up(0, true).is_ok());
     }
 }

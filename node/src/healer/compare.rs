@@ -364,3 +364,49 @@ impl Conversation<'_> {
         Ok((pass, found))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PEER: NodeId = NodeId([1; 32]);
+
+    fn due() -> Daily {
+        let daily = Daily::default();
+        let now = Due {
+            at: Instant::now(),
+            ..Due::first()
+        };
+        daily.lock().insert(PEER, now);
+        daily
+    }
+
+    #[test]
+    fn what_is_compared_once_a_day_stays_due_until_it_is_done() {
+        let daily = due();
+        assert!(daily.is_due(PEER).is_some_and(|begun| begun.is_none()));
+        // Cut before anything was compared, and in the middle.
+        assert!(daily.is_due(PEER).is_some());
+        let hidden = Hidden {
+            nonce: [7; 32],
+            pass: Pass::new(vec![Span::ALL]),
+            found: 3,
+        };
+        daily.put_off(PEER, hidden);
+        let begun = daily.is_due(PEER).flatten().unwrap();
+        assert_eq!((begun.nonce, begun.found), ([7; 32], 3));
+        daily.later(PEER);
+        assert!(daily.is_due(PEER).is_none());
+    }
+
+    #[test]
+    fn a_peer_is_not_whole_before_nothing_more_comes_to_light() {
+        let daily = due();
+        assert!(!daily.is_owing(&PEER));
+        daily.owes(PEER);
+        daily.done(PEER, 1);
+        assert!(daily.is_owing(&PEER) && daily.is_due(PEER).is_none());
+        daily.done(PEER, 0);
+        assert!(!daily.is_owing(&PEER));
+    }
+}

@@ -24,6 +24,9 @@ const SPANS: usize = 4_096;
 /// What one answer may bring beyond either: what is more is found again.
 const BEYOND: usize = 16_384;
 
+/// Most records that a span is taken to hold, whatever its peer says.
+const MOST: u64 = 1 << 32;
+
 /// How long a peer may go without sending anything of what it was asked for before another that claims
 /// it, too, is asked for it.
 const OVERDUE: Duration = Duration::from_secs(5);
@@ -287,7 +290,7 @@ impl Claims {
             }
             let claim = Claim {
                 from,
-                count: count / pieces,
+                count: count.min(MOST) / pieces,
                 doubtful: false,
             };
             self.spans.insert(to, claim);

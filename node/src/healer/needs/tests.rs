@@ -86,6 +86,7 @@ fn nobody_is_asked_for_what_another_makes_up() {
     let needs = Needs::default();
     needs.add(A, vec![Need::Span(Span::ALL, u64::MAX), Need::Record(place(4))]);
     needs.add(B, vec![Need::Record(place(3))]);
+    assert!(needs.behind() <= MOST + 1);
     let honest = fetch(&needs, B);
     assert_eq!(honest.piece, Piece::Records(vec![place(3)]));
     honest.settle(&[place(3)]);
