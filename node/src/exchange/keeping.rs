@@ -242,6 +242,11 @@ impl Worker {
         Ok(tended.more)
     }
 
+    /// Whether the clock was trusted when it was last looked at, and nobody says since that it is wrong.
+    pub(super) fn clock_holds(&self) -> bool {
+        !self.keeping.holds && self.clocks.astray(clock::now(), Instant::now()).is_none()
+    }
+
     fn trusts_clock(&mut self, now: Timestamp, at: Instant) -> bool {
         let others = if self.clocks.astray(now, at).is_some() {
             Others::Contradict

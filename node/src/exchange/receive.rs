@@ -2,7 +2,6 @@
 //! Gossip, healing and import have this one door.
 
 use std::sync::Arc;
-use std::time::Instant;
 
 use hanse_protocol::admission::{Admitted, Arrival, By, Reading, Signed, Unsealed, Whole, WrongBody};
 use hanse_protocol::charter::CharterChain;
@@ -149,7 +148,7 @@ impl Worker {
                 if origin == Origin::Gossip {
                     self.count_refused(charters, &claims, &refusal, &courier);
                 }
-                self.turned_away(&carried, (&id, &claims), &refusal, courier)
+                self.turned_away(&carried, (&id, &claims), &refusal, (courier, origin))
             }
         };
         (fate, Some(claims.author))
@@ -162,12 +161,12 @@ impl Worker {
         carried: &Carried,
         (id, header): (&RecordId, &Header),
         refusal: &Refusal,
-        courier: NodeId,
+        (courier, origin): (NodeId, Origin),
     ) -> Fate {
         let fate = self.refuse(refusal, Some((id, header)), courier);
         self.follow_refused(&carried.header, header, *id, refusal);
-        // What has expired by a clock that is not right has not.
-        let late = *refusal == Refusal::Expired && self.clocks.astray(clock::now(), Instant::now()).is_some();
+        // What has expired by a clock that is not right has not, and for gossip only. Healing may take it.
+        let late = *refusal == Refusal::Expired && origin != Origin::Gossip;
         if late || *refusal == Refusal::FutureDated {
             self.set_aside(&carried.header, *id, header);
         } else if refusal.permanence() == Permanence::Permanent {
@@ -177,7 +176,7 @@ impl Worker {
                 .remember(&carried.header, judged, Claims::of(*id, header));
             if !courier {
                 // Verified and refused for good: no use healing it again and again.
-                self.held.set_aside(place(header, *id), true);
+                self.held.set_aside(place(header, *id), &header.author, true);
             }
         }
         let claims = Claims::of(*id, header);
@@ -190,7 +189,7 @@ impl Worker {
         let until = clock::now().after(ASIDE);
         let claims = Claims::of(id, header);
         self.recent.remember(bytes, Judged::Deferred { until }, claims);
-        self.held.set_aside(place(header, id), false);
+        self.held.set_aside(place(header, id), &header.author, false);
     }
 
     /// The same bytes again: perhaps with the body that was missing, perhaps with another.
@@ -206,8 +205,13 @@ impl Worker {
             return fate;
         }
         match judged {
-            Judged::Refused { courier } => Fate::Refused { courier },
-            Judged::Deferred { .. } => Fate::Refused { courier: false },
+            Judged::Refused { courier: true } => Fate::Refused { courier: true },
+            Judged::Refused { courier: false } | Judged::Deferred { .. } => {
+                // It may have been asked for again: what is turned away without a look is set aside, too.
+                let for_good = !matches!(judged, Judged::Deferred { .. });
+                self.held.set_aside(claims.place(), &claims.author, for_good);
+                Fate::Refused { courier: false }
+            }
             Judged::Admitted => {
                 if let Some(body) = body
                     && self.is_awaited(&claims.id)
@@ -263,7 +267,7 @@ impl Worker {
                 self.count_refused(charters, &header, &Refusal::Ended, &courier);
             }
             let judged = Judged::Refused { courier: false };
-            self.held.set_aside(place(&header, id), true);
+            self.held.set_aside(place(&header, id), &header.author, true);
             let fate = self.refuse(&Refusal::Ended, Some((&id, &header)), courier);
             let wrong = self.wrong_body(&claims, body.as_deref(), courier);
             self.recent.remember(admitted.bytes(), judged, claims);
@@ -329,9 +333,15 @@ impl Worker {
             origin,
         } = unread;
         let taken_back = self.is_taken_back(charters, &header.author, &id);
+        // What has expired is worth its header; by a clock that is not right it has not, and expiry does
+        // the rest once it is.
+        let over = header.expires <= clock::now() && self.clock_holds();
         let (body, state, facts) = match whole {
             // Its author took it back before it came here.
             _ if taken_back => (None, BodyState::Gone, derive::header_facts(&header)),
+            _ if over && header.kind != Kind::Retraction => {
+                (None, BodyState::Gone, derive::header_facts(&header))
+            }
             Some((whole, unsealed)) => self.read(charters, whole, unsealed),
             None if grant == Grant::Header => (None, BodyState::Shed, derive::header_facts(&header)),
             None => (None, BodyState::Awaited, derive::header_facts(&header)),
