@@ -47,6 +47,7 @@ mod worker;
 pub use budget::Overdrawn;
 pub(crate) use complaints::Complaints;
 pub use derive::{BrokenCharters, Deriver};
+pub(crate) use held::ASIDE_RECORDS;
 pub use held::{Flaws, Missing, Twin};
 pub(crate) use keeping::trusting;
 pub use keeping::{Retention, trusted};
@@ -204,6 +205,9 @@ pub struct Healed {
     pub admitted: usize,
     /// Records that were refused.
     pub refused: usize,
+    /// Those of them that nobody knew before to be turned away here: their author signed them, and their
+    /// courier may well hold them.
+    pub turned_away: usize,
 }
 
 /// What came of a body that was pulled.

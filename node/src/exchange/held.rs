@@ -16,7 +16,7 @@ type Chain = (Handle, u16, u32);
 pub(super) const ASIDE: Duration = Duration::from_secs(10 * 60);
 
 /// Records set aside; with more, the oldest of the author that has most of them may be asked for again.
-const ASIDE_RECORDS: usize = 32_768;
+pub(crate) const ASIDE_RECORDS: usize = 65_536;
 
 /// Runs of one author that are taken up at the start.
 pub(super) const RUNS: usize = 13_000;
@@ -48,9 +48,12 @@ struct Aside {
 }
 
 impl Aside {
-    fn insert(&mut self, place: Place, author: &Handle, for_good: bool) {
+    /// Whether it was not there.
+    fn insert(&mut self, place: Place, author: &Handle, for_good: bool) -> bool {
+        let before = self.places.len();
         self.remove(&place);
         self.places.insert(place, (author.clone(), for_good));
+        let new = self.places.len() > before;
         self.of.entry(author.clone()).or_default().insert(place);
         // One author's flood must not have the others' asked for again.
         while self.places.len() > ASIDE_RECORDS {
@@ -60,6 +63,7 @@ impl Aside {
             };
             self.remove(&oldest);
         }
+        new
     }
 
     fn remove(&mut self, place: &Place) {
@@ -174,9 +178,9 @@ impl Shared {
     }
 
     /// Notes that a record was turned away, for good or for now: it is not asked for again before
-    /// [`ask_again`](Self::ask_again) or [`judge_anew`](Self::judge_anew).
-    pub(super) fn set_aside(&self, place: Place, author: &Handle, for_good: bool) {
-        self.write().aside.insert(place, author, for_good);
+    /// [`ask_again`](Self::ask_again) or [`judge_anew`](Self::judge_anew). Whether that is news.
+    pub(super) fn set_aside(&self, place: Place, author: &Handle, for_good: bool) -> bool {
+        self.write().aside.insert(place, author, for_good)
     }
 
     /// A record that may have been turned away before was admitted.
@@ -345,7 +349,9 @@ mod tests {
     fn what_was_turned_away_is_bounded_and_the_newest_is_remembered() {
         let held = Shared::default();
         let most = u64::try_from(ASIDE_RECORDS).unwrap();
-        (0..most + 10).for_each(|number| held.set_aside(place(number), &acme(), true));
+        for number in 0..most + 10 {
+            held.set_aside(place(number), &acme(), true);
+        }
         assert!(!held.is_aside(&place(9)) && held.is_aside(&place(10)));
     }
 
@@ -355,7 +361,9 @@ mod tests {
         let mallory: Handle = "mallory".parse().unwrap();
         held.set_aside(place(1), &acme(), true);
         let most = u64::try_from(ASIDE_RECORDS).unwrap();
-        (5..most + 10).for_each(|number| held.set_aside(place(number), &mallory, false));
+        for number in 5..most + 10 {
+            held.set_aside(place(number), &mallory, false);
+        }
         assert!(held.is_aside(&place(1)), "the oldest of all is another's");
         assert!(!held.is_aside(&place(10)) && held.is_aside(&place(11)));
         held.ask_again();

@@ -26,6 +26,8 @@ pub(super) struct Sum {
     pub(super) mixed: bool,
     /// Whether there is a record that is new, or may have been so to the courier when it passed it on.
     news: bool,
+    /// Verified, and set aside just now.
+    pub(super) set_aside: usize,
     /// Work that came of no use.
     pub(super) idle: u32,
     /// The same, if the courier passed on what it had passed on already, and nothing else.

@@ -174,7 +174,9 @@ impl Conversation<'_> {
         let healed = healed.await??;
         self.healer.progress.came(healed.admitted, bytes);
         self.healer.metrics.healed_records(healed.admitted, bytes);
-        self.count(healed.admitted, records.saturating_sub(healed.admitted))
+        // What its author spoiled is no fault of who holds it, the first time it comes.
+        let told = healed.admitted.saturating_add(healed.turned_away);
+        self.count(healed.admitted, records.saturating_sub(told))
     }
 
     /// Those of the records wanted under a lease that are still missing; the others are settled.

@@ -179,7 +179,8 @@ async fn over_its_budget_an_author_is_held_by_header_and_at_four_times_not_at_al
         came.await.unwrap(),
         Healed {
             admitted: 7,
-            refused: 2
+            refused: 2,
+            turned_away: 2
         }
     );
     for (number, (id, _)) in written.iter().enumerate() {

@@ -99,7 +99,13 @@ async fn what_was_refused_for_good_is_set_aside_again_after_a_new_charter() {
     let (id, carried) = pen.writes(crate::clock::now().before(DAY * 10));
     for newcomer in ["region-cert", "st-mary"] {
         let came = healed(&water, std::slice::from_ref(&carried)).await;
-        assert_eq!(came.refused, 1);
+        assert_eq!((came.refused, came.turned_away), (1, 1));
+        let again = healed(&water, std::slice::from_ref(&carried)).await;
+        assert_eq!(
+            (again.refused, again.turned_away),
+            (1, 0),
+            "its courier may know now"
+        );
         let aside = water.exchange.aside(&Span::ALL, 9);
         assert_eq!(aside.iter().map(|place| place.id).collect::<Vec<_>>(), [id]);
         admit(&city, &water, newcomer).await;
