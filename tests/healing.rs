@@ -4,7 +4,7 @@
 use std::time::Instant;
 
 use hanse_node::mesh::MeshStream;
-use hanse_protocol::charter::CharterRef;
+use hanse_protocol::charter::{CharterChain, CharterRef};
 use hanse_protocol::heal::{self, Answer, KeyChoice, Question};
 use hanse_protocol::identity::RecordId;
 use hanse_protocol::local::Readable;
@@ -265,4 +265,103 @@ async fn who_names_a_nonce_is_compared_with_under_a_key_of_the_two_and_not_too_o
     };
     let told = asker.asks(&Question::Span(elsewhere, Span::ALL)).await;
     assert_eq!(told, Answer::OtherCharter(charter));
+}
+
+/// What a node says it holds, asked by a member; `None` while it stands under another charter or looks
+/// through what a new one ended.
+async fn compared(asker: &mut Asker, charters: &CharterChain) -> Option<Vec<Place>> {
+    let key = Key::of_community(charters.community());
+    let asked = Asked {
+        span: Span::ALL,
+        // Of what nobody holds, so that places are told.
+        digest: Sum::of(&key, &Place::FIRST).digest(&key),
+    };
+    let charter = charters.newest().reference();
+    match asker
+        .asks(&Question::Compare(charter, KeyChoice::Community, vec![asked]))
+        .await
+    {
+        Answer::Compared(told) => match told.as_slice() {
+            [Told::Places(places)] => Some(places.clone()),
+            other => panic!("it lists what it has: {other:?}"),
+        },
+        Answer::OtherCharter(_) | Answer::Later => None,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The steward expels a member of which it knows less than another node has admitted.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_joins_after_a_member_was_expelled_lacks_nothing_that_others_list() {
+    let mut league = League::of(hansed!(), &["port-city", "acme-water", "st-mary"]).await;
+    let mut counting = publishes(league.node("acme-water"), 0..3).await;
+    holds_all(league.steward(), &counting).await;
+    league.node_mut("port-city").stop().await;
+    let beyond = publishes(league.node("acme-water"), 3..9).await;
+    holds_all(league.node("st-mary"), &beyond).await;
+    holds_all(league.node("st-mary"), &counting).await;
+    for handle in ["acme-water", "st-mary"] {
+        league.node_mut(handle).stop().await;
+    }
+    league.node_mut("port-city").start().await;
+    let expelled = league.steward().api().expel("acme-water").await;
+    expelled.expect("it expels");
+    counting.extend(publishes(league.steward(), 9..11).await);
+    league.node_mut("st-mary").start().await;
+    holds_all(league.node("st-mary"), &counting).await;
+
+    let mut newcomer = Node::init(hansed!(), "region-cert");
+    newcomer.start().await;
+    league.takes_in(newcomer).await;
+    holds_all(league.node("region-cert"), &counting).await;
+    let partner = Candidate::new("inspector").admitted_by(league.steward()).await;
+    let hosts = ["port-city", "st-mary", "region-cert"];
+    let mut held = Vec::new();
+    for host in hosts {
+        let host = league.node(host);
+        eventually("its charter lists the inspector", async || {
+            let members = host.api().members().await.ok()?;
+            let listed = members.members.iter().any(|m| m.handle == *partner.handle());
+            listed.then_some(())
+        })
+        .await;
+        let mesh = partner.visits(&[host]).await;
+        let node = node_of(&partner.charters, &host.handle);
+        let mut asker = Asker(mesh.mesh.open_stream(node).await.unwrap());
+        held.push(
+            eventually("all hold the same", async || {
+                compared(&mut asker, &partner.charters).await
+            })
+            .await,
+        );
+    }
+    let mut expected = counting.clone();
+    expected.sort_unstable();
+    for places in held {
+        let mut ids: Vec<RecordId> = places.iter().map(|place| place.id).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, expected);
+    }
+    // What lies beyond stays where it was admitted.
+    let evidence = league.node("st-mary").api().records().await;
+    assert!(
+        beyond
+            .iter()
+            .all(|id| evidence.iter().any(|record| record.id == *id))
+    );
+    eventually("the newcomer finds that nobody holds what it lacks", async || {
+        let status = league.node("region-cert").api().status().await;
+        let healed = |handle: &str| {
+            let mut peers = status.peers.iter();
+            peers.any(|peer| {
+                peer.last_healed.is_some()
+                    && peer
+                        .member
+                        .as_ref()
+                        .is_some_and(|member| member.as_str() == handle)
+            })
+        };
+        (healed("port-city") && healed("st-mary")).then_some(())
+    })
+    .await;
 }

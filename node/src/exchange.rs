@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hanse_protocol::charter::member::Profile;
 use hanse_protocol::charter::proposal::Proposal;
@@ -25,6 +26,7 @@ use crate::store::entry::{Origin, Position};
 
 mod ahead;
 mod batch;
+mod beyond;
 mod budget;
 mod complaints;
 mod derive;
@@ -44,6 +46,7 @@ mod tests;
 mod turns;
 mod worker;
 
+pub(crate) use beyond::counts;
 pub use budget::Overdrawn;
 pub(crate) use complaints::Complaints;
 pub use derive::{BrokenCharters, Deriver};
@@ -208,6 +211,9 @@ pub struct Healed {
     /// Those of them that nobody knew before to be turned away here: their author signed them, and their
     /// courier may well hold them.
     pub turned_away: usize,
+    /// Those of them that have expired, if nobody has said yet that our clock is right: they may be
+    /// taken later.
+    pub early: usize,
 }
 
 /// What came of a body that was pulled.
@@ -340,6 +346,8 @@ pub struct Exchange {
     member: Arc<Member>,
     overdrafts: budget::Overdrafts,
     clocks: clocks::Clocks,
+    /// Under which charter what is compared was judged last.
+    judged: watch::Receiver<Option<CharterHash>>,
 }
 
 impl Exchange {
@@ -661,6 +669,14 @@ impl Exchange {
     /// Whether a record was turned away and is not to be asked for now.
     pub fn is_aside(&self, place: &Place) -> bool {
         self.held.is_aside(place)
+    }
+
+    /// Waits at most so long until what is compared with peers is what this charter makes of what is held;
+    /// whether it is.
+    pub async fn is_judged_under(&self, charter: &CharterHash, patience: Duration) -> bool {
+        let mut judged = self.judged.clone();
+        let done = judged.wait_for(|judged| judged.as_ref() == Some(charter));
+        matches!(tokio::time::timeout(patience, done).await, Ok(Ok(_)))
     }
 
     /// As [`Self::ask`], of what is asked for here: it does not wait behind what peers bring.

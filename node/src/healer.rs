@@ -6,6 +6,7 @@ use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use hanse_protocol::charter::CharterHash;
 use hanse_protocol::identity::{NodeId, RecordId};
 use rand::seq::SliceRandom;
 use tokio::sync::{Semaphore, mpsc};
@@ -19,6 +20,7 @@ use crate::metrics::Metrics;
 use crate::receiver::Links;
 use crate::store::Reader;
 use compare::{Daily, Fruitless, Passes};
+use pull::Gone;
 
 pub mod answer;
 mod ask;
@@ -95,6 +97,9 @@ pub struct Healer {
     passes: Passes,
     fruitless: Fruitless,
     daily: Daily,
+    /// Under which charter was last compared.
+    under: Arc<Mutex<Option<CharterHash>>>,
+    gone: Gone,
     /// Room for what waits for its commit.
     in_flight: Arc<Semaphore>,
 }
@@ -139,6 +144,8 @@ impl Healer {
             passes: Passes::default(),
             fruitless: Fruitless::default(),
             daily: Daily::default(),
+            under: Arc::default(),
+            gone: Gone::default(),
             in_flight: Arc::new(Semaphore::new(fetch::IN_FLIGHT)),
         }
     }
@@ -221,9 +228,11 @@ impl Healer {
                     .last()
                     .filter(|_| awaited.len() == room)
                     .map(|(id, _)| *id);
-                awaited
-                    .into_iter()
-                    .for_each(|(id, _)| self.pull(agenda, id, None));
+                let connected: Vec<NodeId> = self.links.now().into_iter().collect();
+                let wanted = awaited.into_iter().map(|(id, _)| id);
+                wanted
+                    .filter(|id| !self.gone.say_all(id, &connected))
+                    .for_each(|id| self.pull(agenda, id, None));
             }
             Err(error) => tracing::warn!(%error, "awaited bodies cannot be listed"),
         }

@@ -23,6 +23,7 @@ use hanse_protocol::timestamp::Timestamp;
 
 use crate::keystore::MasterKey;
 
+mod beyond;
 pub mod catalogue;
 pub mod disk;
 pub mod entry;
@@ -45,6 +46,7 @@ mod tending;
 mod tests;
 mod withdrawals;
 
+pub use beyond::{Endings, Judged};
 pub use error::{StoreError, unless_damaged};
 pub use indexing::AuditHead;
 pub use log::{LogError, SEGMENT, Span};

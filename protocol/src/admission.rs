@@ -218,8 +218,8 @@ pub enum By {
     Own,
     /// It was told while new.
     Gossip,
-    /// We asked for what we missed, or read it from a file. What has expired is admitted until the
-    /// horizon has passed: its header only is worth keeping.
+    /// We asked for what we missed, or read it from a file. Of a record whose time has passed the header
+    /// is admitted, as long as the charter's horizon lets one live; its body is not to be kept.
     Healing,
 }
 

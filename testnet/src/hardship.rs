@@ -3,8 +3,8 @@
 //! held all along.
 //!
 //! A [`scenario`] is a file; with a seed it becomes a [`plan`], which is the same each time. [`run`]
-//! does what the plan says. Meanwhile [`ledger`] remembers what was told, [`subscriber`]s are told of
-//! records, and [`watch`] looks at memory; each notes in [`kept`] what broke a promise at the moment
+//! does what the plan says. Meanwhile [`ledger`] remembers what was told, `subscriber`s are told of
+//! records, and `watch` looks at memory; each notes in [`kept`] what broke a promise at the moment
 //! it does. [`hostile`] members have true keys and no manners.
 
 pub mod hostile;

@@ -61,6 +61,10 @@ struct Links {
 }
 
 impl Links {
+    fn shape(&self, way: &Way) -> Shape {
+        self.special.get(way).copied().unwrap_or(self.usual)
+    }
+
     fn carry(&self, way: Way) -> bool {
         !self.cut.contains(&way) && !self.isolated.contains(&way.0) && !self.isolated.contains(&way.1)
     }
@@ -286,12 +290,11 @@ impl Net {
             self.0.seed,
             &format!("connection {dialler} {number} {connection}"),
         );
-        let lives = self.lives(way, &mut dice);
-        let mut chances = dice.split();
+        let (mut chances, fate) = (dice.split(), dice.split());
         tokio::select! {
             _ = pump::both(&self, way, inbound, outbound, connection, &mut chances) => {}
             () = self.is_reset(way, resets) => { self.0.counts.reset.fetch_add(1, Ordering::Relaxed); }
-            () = lives => { self.0.counts.reset.fetch_add(1, Ordering::Relaxed); }
+            () = self.dies(way, fate) => { self.0.counts.reset.fetch_add(1, Ordering::Relaxed); }
         }
     }
 
@@ -302,22 +305,26 @@ impl Net {
         found.ok().flatten()
     }
 
-    /// How long this connection lives before chance resets it: exponential, as what comes at any time is.
-    fn lives(&self, way: Way, dice: &mut Dice) -> impl Future<Output = ()> + use<> {
-        let mean = self.now(way).reset_every;
-        let span = mean.map(|mean| mean.mul_f64(-(1.0 - dice.unit()).ln()));
-        async move {
-            match span {
-                Some(span) => tokio::time::sleep(span).await,
-                None => std::future::pending().await,
+    /// Waits until chance resets this connection, once its way is one where that happens: after a time
+    /// that is exponential, as that of what may come at any moment is.
+    async fn dies(&self, way: Way, mut dice: Dice) {
+        let mut links = self.0.links.subscribe();
+        loop {
+            // The sender lives as long as we do.
+            let _ = links
+                .wait_for(|links| links.shape(&way).reset_every.is_some())
+                .await;
+            let mean = self.now(way).reset_every.unwrap_or_default();
+            tokio::time::sleep(mean.mul_f64(-(1.0 - dice.unit()).ln())).await;
+            if self.now(way).reset_every.is_some() {
+                return;
             }
         }
     }
 
     /// What a way is like now.
     fn now(&self, way: Way) -> Shape {
-        let links = self.0.links.borrow();
-        links.special.get(&way).copied().unwrap_or(links.usual)
+        self.0.links.borrow().shape(&way)
     }
 
     fn resets(&self, way: Way) -> u64 {

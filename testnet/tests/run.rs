@@ -98,6 +98,7 @@ fn clocks_that_are_hours_off_are_survived() {
 fn slow_and_lossy_links_lose_nothing() {
     let report = holds("slow-links");
     assert!(report["links"]["losses"].as_u64().unwrap() > 0);
+    assert!(report["links"]["reset"].as_u64().unwrap() > 0);
 }
 
 #[test]

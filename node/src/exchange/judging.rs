@@ -28,6 +28,8 @@ pub(super) struct Sum {
     news: bool,
     /// Verified, and set aside just now.
     pub(super) set_aside: usize,
+    /// Records that have expired by a clock that nobody vouches for, or are too old to come this way.
+    pub(super) early: usize,
     /// Work that came of no use.
     pub(super) idle: u32,
     /// The same, if the courier passed on what it had passed on already, and nothing else.

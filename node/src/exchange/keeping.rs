@@ -190,6 +190,9 @@ impl Worker {
         let Some(charters) = self.charters.clone() else {
             return Ok(false);
         };
+        if self.judge_beyond(&charters)? {
+            return Ok(true);
+        }
         let (now, at) = (clock::now(), Instant::now());
         let trusted = self.trusts_clock(now, at);
         let expire = trusted && at >= self.keeping.next;
@@ -242,12 +245,7 @@ impl Worker {
         Ok(tended.more)
     }
 
-    /// Whether the clock was trusted when it was last looked at, and nobody says since that it is wrong.
-    pub(super) fn clock_holds(&self) -> bool {
-        !self.keeping.holds && self.clocks.astray(clock::now(), Instant::now()).is_none()
-    }
-
-    fn trusts_clock(&mut self, now: Timestamp, at: Instant) -> bool {
+    pub(super) fn trusts_clock(&mut self, now: Timestamp, at: Instant) -> bool {
         let others = if self.clocks.astray(now, at).is_some() {
             Others::Contradict
         } else if self.clocks.vouch(now, at) {

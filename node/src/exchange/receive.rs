@@ -2,6 +2,7 @@
 //! Gossip, healing and import have this one door.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use hanse_protocol::admission::{Admitted, Arrival, By, Reading, Signed, Unsealed, Whole, WrongBody};
 use hanse_protocol::charter::CharterChain;
@@ -95,6 +96,7 @@ impl Worker {
             }
         }
         healed.turned_away = self.sum.set_aside;
+        healed.early = self.sum.early;
         self.read_admitted(&charters);
         self.batch.answer(reply, move |_| healed);
     }
@@ -143,16 +145,29 @@ impl Worker {
                 (id, claims, admission, None)
             }
         };
+        let admission = admission.and_then(|admitted| self.unless_early(admitted));
         let fate = match admission {
             Ok(admitted) => self.admitted(charters, admitted, (carried.body, unsealed), courier, origin),
             Err(refusal) => {
                 if origin == Origin::Gossip {
                     self.count_refused(charters, &claims, &refusal, &courier);
                 }
-                self.turned_away(&carried, (&id, &claims), &refusal, (courier, origin))
+                let horizon = charters.charter().horizon();
+                self.turned_away(&carried, (&id, &claims), &refusal, (courier, horizon))
             }
         };
         (fate, Some(claims.author))
+    }
+
+    /// Of what has expired, which healing brings, only the header will be kept: for good, so it is not
+    /// taken before another member's clock says that ours is right.
+    fn unless_early(&mut self, admitted: Admitted) -> Result<Admitted, Refusal> {
+        let (now, at) = (clock::now(), Instant::now());
+        let expired = admitted.header().expires <= now;
+        if expired && !(self.clocks.vouch(now, at) && self.trusts_clock(now, at)) {
+            return Err(Refusal::Expired);
+        }
+        Ok(admitted)
     }
 
     /// A header that is not admitted, or not now. A body that came with it is held against it all the
@@ -162,12 +177,15 @@ impl Worker {
         carried: &Carried,
         (id, header): (&RecordId, &Header),
         refusal: &Refusal,
-        (courier, origin): (NodeId, Origin),
+        (courier, horizon): (NodeId, Duration),
     ) -> Fate {
         let fate = self.refuse(refusal, Some((id, header)), courier);
         self.follow_refused(&carried.header, header, *id, refusal);
-        // What has expired by a clock that is not right has not, and for gossip only. Healing may take it.
-        let late = *refusal == Refusal::Expired && origin != Origin::Gossip;
+        // What has expired by a clock that is not right has not; and healing takes the header.
+        let late = *refusal == Refusal::Expired
+            && (header.created.after(horizon) > clock::now()
+                || self.clocks.astray(clock::now(), Instant::now()).is_some());
+        self.sum.early += usize::from(late);
         if late || *refusal == Refusal::FutureDated {
             self.defer(&carried.header, *id, header);
         } else if refusal.permanence() == Permanence::Permanent {
@@ -342,15 +360,10 @@ impl Worker {
             origin,
         } = unread;
         let taken_back = self.is_taken_back(charters, &header.author, &id);
-        // What has expired is worth its header; by a clock that is not right it has not, and expiry does
-        // the rest once it is.
-        let over = header.expires <= clock::now() && self.clock_holds();
+        let expired = origin != Origin::Gossip && header.expires <= clock::now();
         let (body, state, facts) = match whole {
-            // Its author took it back before it came here.
-            _ if taken_back => (None, BodyState::Gone, derive::header_facts(&header)),
-            _ if over && header.kind != Kind::Retraction => {
-                (None, BodyState::Gone, derive::header_facts(&header))
-            }
+            // Its author took it back before it came here, or its time has passed.
+            _ if taken_back || expired => (None, BodyState::Gone, derive::header_facts(&header)),
             Some((whole, unsealed)) => self.read(charters, whole, unsealed),
             None if grant == Grant::Header => (None, BodyState::Shed, derive::header_facts(&header)),
             None => (None, BodyState::Awaited, derive::header_facts(&header)),
@@ -372,7 +385,7 @@ impl Worker {
         if header.kind == Kind::Retraction {
             self.take_back(&header.author, header.replaces);
         }
-        let action = if state == BodyState::Shed {
+        let action = if state == BodyState::Shed || expired {
             "receive-header"
         } else {
             "receive"

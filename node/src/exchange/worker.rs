@@ -11,6 +11,7 @@ use hanse_protocol::timestamp::Timestamp;
 use tokio::sync::{mpsc, watch};
 
 use super::batch::Batch;
+use super::beyond::Beyond;
 use super::budget::Ledger;
 use super::complaints::Complaints;
 use super::held::{ASIDE, RUNS, Shared};
@@ -93,6 +94,7 @@ pub(super) struct Worker {
     pub(super) clocks: Clocks,
     pub(super) opaque: Opaque,
     pub(super) keeping: Keeping,
+    pub(super) beyond: Beyond,
     /// Whether our own chain may go on elsewhere, so that nothing is signed.
     pub(super) restored: Option<Restored>,
     /// Whether the store is to be told, after the next commit, that its loss was noted.
@@ -190,6 +192,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         clocks,
         opaque: Opaque::new(opaque_max),
         keeping: Keeping::new(retention),
+        beyond: Beyond::default(),
         restored: None,
         lost,
         sum: super::judging::Sum::default(),
@@ -215,6 +218,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
     let member = Arc::clone(&worker.member);
     let overdrafts = worker.ledger.overdrafts();
     let clocks = worker.clocks.clone();
+    let judged = worker.beyond.told();
     let thread = std::thread::Builder::new()
         .name("exchange".to_owned())
         .spawn(move || worker.run(&clockwork, work));
@@ -231,6 +235,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
             member,
             overdrafts,
             clocks,
+            judged,
         },
         thread,
     ))
@@ -269,6 +274,7 @@ impl Worker {
         }
         self.load_own_chain()?;
         self.load_restored(lost, home)?;
+        self.find_beyond(&charters)?;
         self.make_good()
     }
 
@@ -323,7 +329,7 @@ impl Worker {
     }
 
     fn run(mut self, clockwork: &tokio::runtime::Runtime, mut work: Work) -> Result<(), Arc<StoreError>> {
-        let mut busy = false;
+        let mut busy = self.beyond.is_due();
         loop {
             let patience = if busy { BRIEF } else { IDLE };
             match clockwork.block_on(async { tokio::time::timeout(patience, work.next()).await }) {
@@ -559,6 +565,7 @@ impl Worker {
     pub(super) fn stand_under(&mut self, charters: CharterChain) {
         // A new charter may know what was unknown, and allow more.
         self.held.judge_anew();
+        self.beyond.judge_anew();
         self.recent.judge_again();
         self.metrics.forked(charters.fork_open());
         self.charters = Some(Arc::new(charters));

@@ -6,19 +6,18 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use hanse_protocol::admission::Admitted;
 use hanse_protocol::charter::call::{self, CharterAnswer, CharterQuestion};
-use hanse_protocol::charter::{CharterChain, CharterRef};
+use hanse_protocol::charter::{CharterChain, CharterHash, CharterRef};
 use hanse_protocol::frame::Carried;
 use hanse_protocol::heal::{Answer, IDS, KeyChoice, PAGE, QUESTION, Question, STREAMED, STREAMED_BYTES};
-use hanse_protocol::identity::{CommunityId, NodeId, RecordId};
+use hanse_protocol::identity::{NodeId, RecordId};
 use hanse_protocol::limits;
 use hanse_protocol::reconcile::{self, Asked, Blocks, Key, Place, Span};
 use tokio::time::Instant;
 
 use super::talk::{self, Patience, TalkError};
 use super::view::{self, Hashed};
-use crate::exchange::{CharterFate, Exchange};
+use crate::exchange::{CharterFate, Exchange, counts};
 use crate::mesh::{self, MeshStream};
 use crate::store::entry::BodyState;
 use crate::store::{Reader, StoreError, unless_damaged};
@@ -31,6 +30,9 @@ const PAGES: usize = 256;
 
 /// How soon a peer may ask again to be compared with under another key: it costs a look at all there is.
 const PASS: Duration = Duration::from_secs(10 * 60);
+
+/// How long a peer waits for its answer while a new charter's endings are looked through.
+pub(super) const JUDGED: Duration = Duration::from_secs(10);
 
 /// Peers whose pass is remembered summed up; with more, each is summed up anew at its next question.
 const HASHED: usize = 8;
@@ -54,8 +56,8 @@ enum AnswerError {
 struct Named {
     nonce: [u8; 32],
     at: Instant,
-    /// What is held, summed up under the key of it, once that was asked for.
-    hashed: Option<Arc<Blocks>>,
+    /// What is held, summed up under the key of it, once that was asked for; and under which charter.
+    hashed: Option<(CharterHash, Arc<Blocks>)>,
 }
 
 /// What answers are made from. Cheap to clone.
@@ -93,6 +95,10 @@ impl Answerer {
             match question {
                 Question::Compare(charter, key, asked) => match self.under(&charter)? {
                     Err(other) => talk::send(stream, &other, &mut patience).await?,
+                    // Before what lies beyond endings is found, a difference would say nothing.
+                    Ok(charters) if !self.is_judged(&charters).await => {
+                        talk::send(stream, &Answer::Later, &mut patience).await?;
+                    }
                     Ok(charters) => {
                         let answer = self.compare(from, &charters, key, asked).await?;
                         talk::send(stream, &answer, &mut patience).await?;
@@ -132,6 +138,12 @@ impl Answerer {
         })
     }
 
+    async fn is_judged(&self, charters: &CharterChain) -> bool {
+        self.exchange
+            .is_judged_under(&charters.newest().hash(), JUDGED)
+            .await
+    }
+
     async fn compare(
         &self,
         from: NodeId,
@@ -151,7 +163,7 @@ impl Answerer {
                 tokio::task::spawn_blocking(move || reconcile::answer(&held, &key, &asked)).await??
             }
             KeyChoice::Pass(theirs) => {
-                let Some(hashed) = self.hashed(from, &theirs, &community).await? else {
+                let Some(hashed) = self.hashed(from, &theirs, charters).await? else {
                     return Ok(Answer::Later);
                 };
                 let held = Hashed::new(hashed, self.store.places(&community));
@@ -168,25 +180,26 @@ impl Answerer {
         &self,
         from: NodeId,
         theirs: &[u8; 32],
-        community: &CommunityId,
+        charters: &CharterChain,
     ) -> Result<Option<Arc<Blocks>>, AnswerError> {
+        let under = charters.newest().hash();
         match self.passes().get(&from) {
             Some(named) if named.nonce == *theirs => {
-                if let Some(hashed) = &named.hashed {
+                if let Some((_, hashed)) = named.hashed.as_ref().filter(|(then, _)| *then == under) {
                     return Ok(Some(Arc::clone(hashed)));
                 }
             }
             _ => return Ok(None),
         }
         let key = Key::of_pass(theirs, &self.nonce_for(&from, theirs));
-        let (store, community) = (self.store.clone(), *community);
+        let (store, community) = (self.store.clone(), *charters.community());
         let hashed = tokio::task::spawn_blocking(move || view::hash(&store, &community, key)).await??;
         let mut passes = self.passes();
         if passes.values().filter(|named| named.hashed.is_some()).count() >= HASHED {
             passes.values_mut().for_each(|named| named.hashed = None);
         }
         if let Some(named) = passes.get_mut(&from).filter(|named| named.nonce == *theirs) {
-            named.hashed = Some(Arc::clone(&hashed));
+            named.hashed = Some((under, Arc::clone(&hashed)));
         }
         Ok(Some(hashed))
     }
@@ -331,24 +344,6 @@ fn newest(store: &Reader, charters: &CharterChain, span: &Span) -> Result<(Page,
         });
     }
     Ok((page, before.filter(|_| !all)))
-}
-
-/// Whether a record lies within every ending of its author, and of the very key that signed it:
-/// what lies beyond is kept as evidence and not served.
-pub(crate) fn counts(charters: &CharterChain, header: &[u8]) -> bool {
-    let Ok(admitted) = Admitted::from_log(header, charters.community()) else {
-        return false;
-    };
-    let (header, id) = (admitted.header(), admitted.id());
-    let Some(member) = charters.charter().member(&header.author) else {
-        return false;
-    };
-    let mut keys = member.signing.iter();
-    let signing = keys.find(|signing| signing.key.id() == admitted.key());
-    let ended = charters.ended_at(&header.author, header.lane, admitted.key());
-    ended.is_none_or(|ended| header.created <= ended.after(limits::SKEW))
-        && signing
-            .is_some_and(|signing| member.accepts(&signing.key, header.lane, header.epoch, header.seq, id))
 }
 
 fn body(store: &Reader, id: &RecordId) -> Result<Answer, StoreError> {

@@ -2,17 +2,18 @@
 //! until nothing is.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use hanse_protocol::charter::CharterChain;
 use hanse_protocol::charter::call::{self, CharterAnswer, CharterQuestion};
+use hanse_protocol::charter::{CharterChain, CharterHash};
 use hanse_protocol::heal::{Answer, MESSAGE, Question};
 use hanse_protocol::identity::NodeId;
 use hanse_protocol::reconcile::{PassError, Place};
 use tokio::time::Instant;
 
 use super::Healer;
+use super::answer::JUDGED;
 use super::needs::{Needs, Work};
 use super::talk::{self, Patience, TalkError};
 use crate::exchange::{CharterFate, ExchangeError};
@@ -52,8 +53,12 @@ pub(super) enum AskError {
     Useless,
     #[error("the peer was too slow: another was asked")]
     Slow,
-    #[error("the peer stands under another charter")]
+    #[error("the peer asks to be asked later")]
+    Later,
+    #[error("the peer stands under another charter, or this node since")]
     OtherCharter,
+    #[error("what a new charter ended is still being looked through here")]
+    Judging,
     #[error("the peer does not list us yet; it closes and is dialled again")]
     Redial,
 }
@@ -130,6 +135,11 @@ impl Healer {
         let Some(charters) = standing.charters.clone() else {
             return Ok(false);
         };
+        let newest = charters.newest().hash();
+        if !self.exchange.is_judged_under(&newest, JUDGED).await {
+            return Err(AskError::Judging);
+        }
+        self.start_under(newest);
         let mut conversation = Conversation {
             healer: self,
             peer,
@@ -140,6 +150,17 @@ impl Healer {
         };
         conversation.check_daily().await?;
         conversation.run(grace).await
+    }
+
+    /// Forgets what was found under another charter: what it ended is served by nobody any longer, and
+    /// what was asked for in vain may be there.
+    fn start_under(&self, newest: CharterHash) {
+        let mut under = self.under.lock().unwrap_or_else(PoisonError::into_inner);
+        if under.replace(newest).is_some_and(|before| before != newest) {
+            self.progress.needs().clear();
+            self.fruitless.clear();
+            self.passes.clear();
+        }
     }
 
     /// Makes both sides stand under the newer of their charters.
@@ -225,10 +246,25 @@ impl Conversation<'_> {
     pub(super) fn count(&mut self, useful: usize, idle: usize) -> Result<(), AskError> {
         self.admitted += useful;
         self.idle += idle;
-        if self.idle > IDLE + self.admitted {
-            Err(AskError::Useless)
-        } else {
+        if self.idle <= IDLE + self.admitted {
+            return Ok(());
+        }
+        // What a new charter ended here is of no use, and the peer may not have heard of it.
+        self.still_stands()?;
+        Err(AskError::Useless)
+    }
+
+    /// Whether the charter in force here is still that of this conversation.
+    pub(super) fn still_stands(&self) -> Result<(), AskError> {
+        let standing = self.healer.exchange.standing();
+        let newest = standing
+            .charters
+            .as_ref()
+            .map(|charters| charters.newest().hash());
+        if newest == Some(self.charters.newest().hash()) {
             Ok(())
+        } else {
+            Err(AskError::OtherCharter)
         }
     }
 

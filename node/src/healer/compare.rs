@@ -40,6 +40,10 @@ impl Passes {
         self.lock().remove(peer)
     }
 
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
     fn put(&self, peer: NodeId, pass: Pass) {
         let mut passes = self.lock();
         if passes.len() >= PEERS {
@@ -68,6 +72,10 @@ impl Fruitless {
         vain.get(peer)
             .map(|(_, places)| Arc::clone(places))
             .unwrap_or_default()
+    }
+
+    pub(super) fn clear(&self) {
+        self.lock().clear();
     }
 
     pub(super) fn add(&self, peer: NodeId, places: impl IntoIterator<Item = Place>) {
@@ -201,11 +209,12 @@ impl Conversation<'_> {
             asked.map(|asked| (pass, asked))
         });
         let (mut pass, asked) = asked.await??;
+        self.still_stands()?;
         let charter = self.charters.newest().reference();
         self.line.ask(&Question::Compare(charter, choice, asked)).await?;
         let told = match self.line.hear().await? {
             Answer::Compared(told) => told,
-            Answer::Later => return Err(AskError::Closed),
+            Answer::Later => return Err(AskError::Later),
             _ => return Err(AskError::Protocol),
         };
         let under = key.clone();
@@ -214,6 +223,7 @@ impl Conversation<'_> {
             needs.map(|needs| needs.map(|needs| (pass, needs)))
         });
         let (pass, needs) = answered.await???;
+        self.still_stands()?;
         let found = needs.len();
         self.healer.progress.needs().add(self.peer, needs);
         Ok((pass, found))

@@ -60,6 +60,7 @@ impl Conversation<'_> {
     }
 
     async fn fetch_leased(&mut self, lease: &Lease) -> Result<(), AskError> {
+        self.still_stands()?;
         let charter = self.charters.newest().reference();
         let (question, most) = match &lease.piece {
             Piece::Span(span) => (Question::Span(charter, *span), MOST),
@@ -174,8 +175,8 @@ impl Conversation<'_> {
         let healed = healed.await??;
         self.healer.progress.came(healed.admitted, bytes);
         self.healer.metrics.healed_records(healed.admitted, bytes);
-        // What its author spoiled is no fault of who holds it, the first time it comes.
-        let told = healed.admitted.saturating_add(healed.turned_away);
+        // What its author spoiled is no fault of who holds it, the first time it comes; nor is our clock.
+        let told = healed.admitted + healed.turned_away.max(healed.early);
         self.count(healed.admitted, records.saturating_sub(told))
     }
 

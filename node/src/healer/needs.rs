@@ -196,6 +196,13 @@ impl Needs {
         self.many.notified().await;
     }
 
+    /// Lets go of everything. What is under way is taken in.
+    pub(super) fn clear(&self) {
+        let mut wanted = self.lock();
+        wanted.records.clear();
+        wanted.spans.clear();
+    }
+
     /// Lets go of what none of these peers has; the next comparison finds what is there after all.
     pub(super) fn let_go(&self, peers: &[NodeId]) {
         let mut wanted = self.lock();

@@ -6,6 +6,7 @@
 //! | frames | first position 8 | segment 4 · offset 4 · length 4 · entries 4 |
 //! | records | record id 32 | header position 8 · body position 8 (0: none) · created 8 · state 1 · author tag 16 |
 //! | timeline | community tag 8 · created 8 · record id 32 | header position 8 |
+//! | timeline | the same under the tag of what lies beyond endings: kept, and not compared | header position 8 |
 //! | sums | community tag 8 · created 8 · first bytes of an id 8: where a block begins | sum 32 · count 8, smallest byte first |
 //! | chain | author tag 16 · lane 2 · epoch 4 · seq 8 · record id 32 | header position 8 |
 //! | objects | object tag 16 · author tag 16 · version 8 · position 8 · index 2 | |
@@ -111,6 +112,9 @@ pub mod meta {
     pub const OWNER: &[u8] = b"owner";
     /// Lines 8 · hash of the last 32: the head of the audit log.
     pub const AUDIT: &[u8] = b"audit";
+    /// Before a community tag 8 and an author tag 16: digest of the author's endings 16 · key of `chain`
+    /// after which its records are not judged under them yet; none once all are.
+    pub const JUDGED: &[u8] = b"judged";
     /// Records 8 · objects 8.
     pub const TALLY: &[u8] = b"tally";
     /// Segment 4 · offset 4 · length 4, repeated: rotten stretches of the log already seen.
@@ -150,6 +154,11 @@ impl Tags {
 
     pub(crate) fn community(&self, community: &CommunityId) -> [u8; 8] {
         tag(&self.community, &[community.as_bytes()])
+    }
+
+    /// What stands on the timeline for a community's records beyond an ending of their author.
+    pub(crate) fn beyond(&self, community: &CommunityId) -> [u8; 8] {
+        tag(&self.community, &[b"beyond endings", community.as_bytes()])
     }
 
     /// Handles are unique in a community only, so the community is hashed along.

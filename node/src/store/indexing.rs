@@ -88,6 +88,23 @@ pub(crate) fn record_row(index: &dyn Index, id: &RecordId) -> Result<Option<Reco
     found.map(|bytes| RecordRow::decode(&bytes)).transpose()
 }
 
+/// Where a record stands on the timeline if it lies beyond an ending.
+fn beyond_key(tags: &Tags, community: &CommunityId, id: &RecordId, created: Timestamp) -> Vec<u8> {
+    catalogue::timeline(tags.beyond(community), created, id)
+}
+
+/// Whether a record that is here is kept out of what members compare.
+pub(crate) fn is_beyond(
+    tags: &Tags,
+    index: &dyn Index,
+    community: &CommunityId,
+    id: &RecordId,
+    created: Timestamp,
+) -> Result<bool, IndexError> {
+    let key = beyond_key(tags, community, id, created);
+    Ok(index.get(Keyspace::Timeline, &key)?.is_some())
+}
+
 /// What became of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -392,17 +409,41 @@ impl<'a> Updates<'a> {
         }
         let chain = catalogue::chain_seq(author, facts.lane, facts.epoch, facts.seq);
         self.batch.remove(Keyspace::Chain, key(&[&chain, id.as_bytes()]));
-        let place = Place {
-            created: row.created,
-            id: *id,
-        };
-        self.moved.note(community, place, false);
-        self.batch
-            .remove(Keyspace::Timeline, catalogue::timeline(tag, row.created, id));
+        let created = row.created;
+        if is_beyond(self.tags, self.index, community, id, created)? {
+            let beyond = beyond_key(self.tags, community, id, created);
+            self.batch.remove(Keyspace::Timeline, beyond);
+        } else {
+            self.moved.note(community, Place { created, id: *id }, false);
+            self.batch
+                .remove(Keyspace::Timeline, catalogue::timeline(tag, created, id));
+        }
         self.batch.remove(Keyspace::Records, *id.as_bytes());
         self.rows.insert(*id, None);
         self.tally.records = self.tally.records.saturating_sub(1);
         Ok(())
+    }
+
+    /// Takes a record out of what members compare, since it lies beyond an ending of its author, or puts
+    /// it back.
+    pub(crate) fn set_beyond(
+        &mut self,
+        community: &CommunityId,
+        id: &RecordId,
+        row: RecordRow,
+        beyond: bool,
+    ) {
+        let created = row.created;
+        self.moved.note(community, Place { created, id: *id }, !beyond);
+        let counting = catalogue::timeline(self.tags.community(community), created, id);
+        let aside = beyond_key(self.tags, community, id, created);
+        let (from, to) = if beyond {
+            (counting, aside)
+        } else {
+            (aside, counting)
+        };
+        self.batch.remove(Keyspace::Timeline, from);
+        self.batch.put(Keyspace::Timeline, to, row.header.0.to_be_bytes());
     }
 
     /// Removes a key of the keyspace `expiry`.

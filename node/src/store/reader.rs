@@ -10,7 +10,7 @@ use hanse_protocol::timestamp::Timestamp;
 use super::catalogue::{Fields, FrameRow, Keyspace, RecordRow};
 use super::entry::{AuditEntry, BodyState, CharterEntry, Entry, Origin, Position};
 use super::index::{Direction, Index, IndexError};
-use super::indexing::{AuditHead, Tally};
+use super::indexing::{AuditHead, Tally, is_beyond};
 use super::log::{Frame, LogError};
 use super::sums::{CommunityHeld, Timeline, held, places};
 use super::{Shared, StoreError, lookup, replay, withdrawals};
@@ -175,6 +175,23 @@ impl Reader {
         Ok(self.row(id)?.is_some_and(|row| row.author == author))
     }
 
+    /// Whether a record that is here lies beyond an ending of its author, as far as [`Store::judge`] has
+    /// come: it is kept, and not among what members compare.
+    ///
+    /// [`Store::judge`]: super::Store::judge
+    pub fn is_beyond(&self, community: &CommunityId, id: &RecordId) -> Result<bool, StoreError> {
+        let Some(row) = self.row(id)? else {
+            return Ok(false);
+        };
+        Ok(is_beyond(
+            &self.shared.tags,
+            self.index(),
+            community,
+            id,
+            row.created,
+        )?)
+    }
+
     /// Whether `author` took back a record that is not here, or whose body is not said to be gone.
     pub fn is_taken_back(
         &self,
@@ -267,7 +284,8 @@ impl Reader {
         Ok(AuditHead::load(self.index())?)
     }
 
-    /// What members of a community compare: every header that is here, whether or not its body is held.
+    /// What members of a community compare: every header that is here and lies beyond no ending, whether
+    /// or not its body is held.
     /// The sums are those of this moment; places are read as they stand when they are asked for. So a
     /// record that comes in between may show as a difference that is none, or not yet; whoever asks
     /// again later asks anew.

@@ -104,9 +104,17 @@ struct Begun {
 enum Stage {
     #[default]
     Idle,
-    Headers(Vec<u8>),
+    Headers(Part, Vec<u8>),
     Expired(Vec<u8>),
-    Old(Vec<u8>),
+    Old(Part, Vec<u8>),
+}
+
+/// Of which part of the timeline.
+#[derive(Clone, Copy)]
+enum Part {
+    Counting,
+    /// What lies beyond endings.
+    Beyond,
 }
 
 impl Store {
@@ -132,7 +140,7 @@ impl Store {
         tended: &mut Tended,
     ) -> Result<(), StoreError> {
         if rules.expire && matches!(self.tending.stage, Stage::Idle) {
-            self.tending.stage = Stage::Headers(Vec::new());
+            self.tending.stage = Stage::Headers(Part::Counting, Vec::new());
         }
         if let Some(begun) = self.tending.recast.take() {
             tended.more = true;
@@ -155,7 +163,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let stage = std::mem::take(&mut self.tending.stage);
         let (ids, after) = self.due(&stage, rules)?;
-        let whole = matches!(stage, Stage::Headers(_));
+        let whole = matches!(stage, Stage::Headers(..));
         let shared = std::sync::Arc::clone(&self.shared);
         let mut updates = Updates::new(&shared.tags, &*shared.index, &shared.sums)?;
         for (id, key) in ids {
@@ -167,12 +175,14 @@ impl Store {
         }
         updates.apply(shared.index.reflects()?)?;
         self.tending.stage = match (stage, after) {
-            (Stage::Headers(_), Some(after)) => Stage::Headers(after),
-            (Stage::Headers(_), None) => Stage::Expired(Vec::new()),
+            (Stage::Headers(part, _), Some(after)) => Stage::Headers(part, after),
+            (Stage::Headers(Part::Counting, _), None) => Stage::Headers(Part::Beyond, Vec::new()),
+            (Stage::Headers(Part::Beyond, _), None) => Stage::Expired(Vec::new()),
             (Stage::Expired(_), Some(after)) => Stage::Expired(after),
-            (Stage::Expired(_), None) => Stage::Old(Vec::new()),
-            (Stage::Old(_), Some(after)) => Stage::Old(after),
-            (Stage::Old(_) | Stage::Idle, _) => Stage::Idle,
+            (Stage::Expired(_), None) => Stage::Old(Part::Counting, Vec::new()),
+            (Stage::Old(part, _), Some(after)) => Stage::Old(part, after),
+            (Stage::Old(Part::Counting, _), None) => Stage::Old(Part::Beyond, Vec::new()),
+            (Stage::Old(Part::Beyond, _) | Stage::Idle, _) => Stage::Idle,
         };
         Ok(())
     }
@@ -184,18 +194,21 @@ impl Store {
         stage: &Stage,
         rules: &Rules,
     ) -> Result<(Vec<(RecordId, Vec<u8>)>, Option<Vec<u8>>), StoreError> {
-        let tag = self.shared.tags.community(&rules.community);
+        let tag = |part: &Part| match part {
+            Part::Counting => self.shared.tags.community(&rules.community),
+            Part::Beyond => self.shared.tags.beyond(&rules.community),
+        };
         let before = |span: Duration| {
             let millis = u64::try_from(span.as_millis()).unwrap_or(u64::MAX);
             Timestamp::from_millis(rules.now.as_millis().saturating_sub(millis))
         };
-        let made = |cutoff: Timestamp| key(&[&tag, &catalogue::millis(cutoff)]);
+        let made = |part: &Part, cutoff: Timestamp| key(&[&tag(part), &catalogue::millis(cutoff)]);
         let (keyspace, start, end, skip, after) = match stage {
             Stage::Idle => return Ok((Vec::new(), None)),
-            Stage::Headers(after) => (
+            Stage::Headers(part, after) => (
                 Keyspace::Timeline,
-                tag.to_vec(),
-                made(before(rules.horizon)),
+                tag(part).to_vec(),
+                made(part, before(rules.horizon)),
                 16,
                 after,
             ),
@@ -203,9 +216,12 @@ impl Store {
                 let end = catalogue::millis(rules.now).to_vec();
                 (Keyspace::Expiry, Vec::new(), end, 8, after)
             }
-            Stage::Old(after) => match rules.keep {
+            Stage::Old(part, after) => match rules.keep {
                 None => return Ok((Vec::new(), None)),
-                Some(span) => (Keyspace::Timeline, tag.to_vec(), made(before(span)), 16, after),
+                Some(span) => {
+                    let (from, to) = (tag(part).to_vec(), made(part, before(span)));
+                    (Keyspace::Timeline, from, to, 16, after)
+                }
             },
         };
         let from = if after.is_empty() {

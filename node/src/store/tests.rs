@@ -14,6 +14,7 @@ use super::{Opening, Store, StoreSettings};
 use crate::keystore::MasterKey;
 
 mod answers;
+mod beyond;
 mod cuts;
 mod disk;
 mod faults;

@@ -107,6 +107,26 @@ fn each_lie_is_refused_for_its_own_reason() {
 }
 
 #[test]
+fn healing_takes_the_header_of_what_has_expired_until_the_horizon_has_passed() {
+    let scene = Scene::new();
+    let header = Header {
+        expires: FOUNDED.after(Duration::from_secs(100)),
+        ..header(&scene.water, &scene.charters, b"body")
+    };
+    let bytes = scene.sign(&header);
+    let horizon = scene.charters.charter().horizon();
+    let at = |now, by| {
+        let signed = Signed::decode(&bytes, scene.charters.community()).unwrap();
+        signed.admit(&scene.charters, Arrival { now, by }).map(|_| ())
+    };
+    let end = header.created.after(horizon);
+    assert_eq!(at(header.expires, By::Gossip), Err(Refusal::Expired));
+    assert_eq!(at(header.expires, By::Healing), Ok(()));
+    assert_eq!(at(end.before(Duration::from_millis(1)), By::Healing), Ok(()));
+    assert_eq!(at(end, By::Healing), Err(Refusal::Expired));
+}
+
+#[test]
 fn a_record_of_another_community_is_not_the_authors_here() {
     let scene = Scene::new();
     let elsewhere = community(&Org::new("other-city"), &[&scene.water]);

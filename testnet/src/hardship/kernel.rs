@@ -76,3 +76,17 @@ fn spelt(netem: &str) -> String {
     let allowed = |letter: &char| letter.is_ascii_alphanumeric() || " .%".contains(*letter);
     netem.chars().filter(allowed).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_of_a_scenario_speaks_to_the_shell() {
+        assert_eq!(spelt("delay 10ms 5ms loss 1.5%"), "delay 10ms 5ms loss 1.5%");
+        assert_eq!(
+            spelt("loss 1%; rm -rf $HOME | `true` && x"),
+            "loss 1% rm rf HOME  true  x"
+        );
+    }
+}

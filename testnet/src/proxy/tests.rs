@@ -52,3 +52,15 @@ async fn a_reset_ends_the_connection_and_others_may_come_once_it_is_mended() {
     assert_eq!(echo(&mut again, 3).await.unwrap(), 3);
     assert_eq!((net.carried().connections, net.carried().reset), (2, 1));
 }
+
+#[tokio::test]
+async fn chance_resets_connections_that_were_there_before() {
+    let (net, mut stream) = link().await;
+    assert_eq!(echo(&mut stream, 1).await.unwrap(), 1);
+    net.set_usual(Shape {
+        reset_every: Some(Duration::from_millis(5)),
+        ..Shape::default()
+    });
+    while echo(&mut stream, 2).await.is_ok() {}
+    assert_eq!(net.carried().reset, 1);
+}

@@ -180,7 +180,8 @@ async fn over_its_budget_an_author_is_held_by_header_and_at_four_times_not_at_al
         Healed {
             admitted: 7,
             refused: 2,
-            turned_away: 2
+            turned_away: 2,
+            early: 0,
         }
     );
     for (number, (id, _)) in written.iter().enumerate() {

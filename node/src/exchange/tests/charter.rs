@@ -5,7 +5,7 @@ use hanse_protocol::charter::{CharterChain, SignedCharter};
 use hanse_protocol::local::{Change, ProposalFile, ProposalReply, ProposeRequest};
 
 use super::*;
-use crate::healer::answer::counts;
+use crate::exchange::beyond::counts;
 use crate::store::entry::CharterEntry;
 use crate::store::facts::Derive;
 
@@ -581,4 +581,50 @@ async fn a_charter_that_no_threshold_signed_is_refused_unread() {
     assert_eq!(told, CharterFate::Gap);
     let told = water.exchange.charters(vec![signed.encode()]).await.unwrap();
     assert_eq!(told, CharterFate::Adopted);
+}
+
+/// The city expels a member of which it knows one record; another node holds two more, admitted before it
+/// heard of that. Both compare the same then, also after a restart, and the ones beyond stay as evidence.
+#[tokio::test]
+async fn what_was_admitted_before_its_ending_leaves_what_members_compare() {
+    let (city, water) = league().await;
+    let mary = Node::new("st-mary");
+    city.propose(admission(&mary).await).await.unwrap();
+    joins(&mary, &city).await;
+    water.hears(&city).await;
+    let first = water.publish(1, None, None).await;
+    let later = [
+        water.publish(2, None, None).await,
+        water.publish(3, None, None).await,
+    ];
+    assert_eq!(city.takes(&water, &first).await, [Verdict::Accept]);
+    for published in [&first, &later[0], &later[1]] {
+        assert_eq!(mary.takes(&water, published).await, [Verdict::Accept]);
+    }
+    let held = |node: &Node| {
+        node.reader
+            .held(city.charters().community())
+            .unwrap()
+            .blocks()
+            .sum()
+    };
+    assert_ne!(held(&mary), held(&city));
+    let handle = water.member.profile.handle.clone();
+    city.exchange.expel(BY(), handle).await.unwrap();
+    assert_eq!(mary.hears(&city).await, CharterFate::Adopted);
+    let newest = city.charters().newest().hash();
+    let patience = Duration::from_secs(20);
+    assert!(mary.exchange.is_judged_under(&newest, patience).await);
+    assert_eq!(held(&mary), held(&city));
+    mary.exchange.witness(vec![], None).await.unwrap();
+    assert_eq!(mary.audited("judge-ending"), 1);
+    // The index of these tests is made anew at every start.
+    let mary = mary.restart();
+    assert!(mary.exchange.is_judged_under(&newest, patience).await);
+    assert_eq!(held(&mary), held(&city));
+    for published in &later {
+        let id = published.records[0].id;
+        assert!(mary.reader.record(&id).unwrap().is_some());
+        assert!(mary.reader.is_beyond(city.charters().community(), &id).unwrap());
+    }
 }

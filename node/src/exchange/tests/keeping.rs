@@ -465,8 +465,8 @@ async fn a_number_whose_record_has_expired_is_not_given_again() {
     while crate::clock::now() <= expires {
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
-    assert_eq!(healed(&city, vec![carried]).await.admitted, 1);
-    is_gone(&city, &lost);
+    let verdict = city.frame(vec![carried]).await;
+    assert_eq!(verdict, Verdict::Ignore, "it has expired");
     let header = header_of(&city, &city.publish(1, None, None).await.records[0].id);
     assert_eq!((header.epoch > 0, header.seq, header.prev), (true, 1, Some(lost)));
 }
@@ -489,4 +489,35 @@ async fn who_had_said_nothing_when_it_was_backed_up_speaks_in_a_later_epoch() {
     let header = header_of(&city, &id);
     assert_eq!((header.epoch > 0, header.seq, header.prev), (true, 1, None));
     assert_eq!(healed(&water, vec![city.carried(&id)]).await.admitted, 1);
+}
+
+/// Who comes late holds what has expired by its header, once somebody says that its clock is right.
+#[tokio::test]
+async fn healing_brings_the_header_of_what_has_expired_and_no_body() {
+    let (city, water) = league().await;
+    let expires = crate::clock::now().after(std::time::Duration::from_millis(300));
+    let short = local::PublishRequest {
+        expires: Some(expires),
+        ..request(1, None, None)
+    };
+    let id = city.exchange.publish(BY(), short).await.unwrap().records[0].id;
+    let carried = city.carried(&id);
+    while crate::clock::now() <= expires {
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    let early = healed(&water, vec![carried.clone()]).await;
+    assert_eq!((early.admitted, early.refused, early.early), (0, 1, 1));
+    assert_eq!(water.reader.holds(&id).unwrap(), None);
+    // What was set aside is judged again ten minutes on, or after a restart.
+    let water = water.restart();
+    let (now, at) = (crate::clock::now(), std::time::Instant::now());
+    let city_handle = city.member.profile.handle.clone();
+    water
+        .clocks
+        .hear(city.member.node_id(), city_handle, now, at, true);
+    assert_eq!(healed(&water, vec![carried]).await.admitted, 1);
+    assert_eq!(water.reader.holds(&id).unwrap(), Some(BodyState::Gone));
+    let charters = water.exchange.standing().charters.clone().unwrap();
+    let awaited = water.reader.awaited(charters.community(), None, 9);
+    assert_eq!(awaited.unwrap(), []);
 }

@@ -27,41 +27,6 @@ async fn healed(to: &Node, records: &[Carried]) -> Healed {
     healed.unwrap()
 }
 
-/// A daily feed whose records last a day: all others compare their headers up to the horizon.
-#[tokio::test]
-async fn a_feed_of_short_lived_records_is_taken_by_its_headers_after_its_time() {
-    let (city, water) = old_league(6).await;
-    let mut pen = Pen::of(&city);
-    pen.lasts = DAY;
-    let (id, carried) = pen.writes(crate::clock::now().before(DAY * 4));
-    // That gossip brought it too late keeps healing from nothing.
-    assert_eq!(water.frame(vec![carried.clone()]).await, Verdict::Ignore);
-    assert_eq!(water.state(&id).await, None);
-    let came = healed(&water, &[carried]).await;
-    assert_eq!((came.admitted, came.refused), (1, 0));
-    let stored = water.reader.record(&id).unwrap().unwrap();
-    assert_eq!((stored.state, stored.body), (BodyState::Gone, None));
-    assert_eq!(water.exchange.aside(&Span::ALL, 9), []);
-}
-
-/// A node whose clock is ahead must not let bodies go that all others still hold.
-#[tokio::test]
-async fn by_a_clock_that_others_contradict_nothing_is_taken_by_its_header_alone() {
-    let (city, water) = old_league(6).await;
-    let mut pen = Pen::of(&city);
-    pen.lasts = DAY;
-    let (id, carried) = pen.writes(crate::clock::now().before(DAY * 4));
-    let others = crate::clock::now().before(DAY * 4);
-    for (node, member) in [(1, "st-mary"), (2, "region-cert")] {
-        let (node, member) = (NodeId([node; 32]), member.parse().unwrap());
-        water
-            .clocks
-            .hear(node, member, others, std::time::Instant::now(), true);
-    }
-    assert_eq!(healed(&water, &[carried]).await.admitted, 1);
-    assert_eq!(water.state(&id).await, Some(BodyState::Readable));
-}
-
 #[tokio::test]
 async fn a_shorter_horizon_refuses_late_comers_nothing_that_was_said_under_the_longer_one() {
     let (city, water) = old_league(6).await;

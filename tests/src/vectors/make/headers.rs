@@ -259,16 +259,16 @@ fn admissions() -> Vec<Vector> {
         ),
         good(
             "admission",
-            "last-of-an-ended-member",
-            "The very record an ending names still counts.",
-            given(&after, &bytes, now, "healing"),
+            "by-healing-when-expired",
+            "Its time is over: in healing its header is taken, without its body.",
+            given(&charters, &bytes, FOUNDED + 30 * DAY, "healing"),
             expect.clone(),
         ),
         good(
             "admission",
-            "by-healing-when-expired",
-            "Its time is over, and the horizon has not passed: members compare it.",
-            given(&charters, &bytes, FOUNDED + 30 * DAY, "healing"),
+            "last-of-an-ended-member",
+            "The very record an ending names still counts.",
+            given(&after, &bytes, now, "healing"),
             expect.clone(),
         ),
         good(
@@ -417,14 +417,19 @@ fn admissions() -> Vec<Vector> {
         ),
         (
             "expired",
-            "Its time is over, by gossip.",
+            "Its time is over.",
             given(&charters, &bytes, FOUNDED + 30 * DAY, "gossip"),
             "expired",
         ),
         (
             "expired-beyond-horizon",
-            "Its time is over, and the newest charter's horizon has passed.",
-            given(&shorter, &bytes, FOUNDED + 30 * DAY, "healing"),
+            "Its time is over, and so is the longest it could have had.",
+            given(
+                &charters,
+                &bytes,
+                first.created.as_millis() + 365 * DAY,
+                "healing",
+            ),
             "expired",
         ),
         (
