@@ -50,6 +50,7 @@ pub(crate) use beyond::counts;
 pub use budget::Overdrawn;
 pub(crate) use complaints::Complaints;
 pub use derive::{BrokenCharters, Deriver};
+pub(crate) use held::ASIDE_RECORDS;
 pub use held::{Flaws, Missing, Twin};
 pub(crate) use keeping::trusting;
 pub use keeping::{Retention, trusted};
@@ -207,6 +208,9 @@ pub struct Healed {
     pub admitted: usize,
     /// Records that were refused.
     pub refused: usize,
+    /// Those of them that nobody knew before to be turned away here: their author signed them, and their
+    /// courier may well hold them.
+    pub turned_away: usize,
     /// Those of them that have expired, if nobody has said yet that our clock is right: they may be
     /// taken later.
     pub early: usize,

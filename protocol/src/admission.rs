@@ -120,6 +120,9 @@ impl Signed {
         arrival: Arrival,
     ) -> Result<Admitted, Refusal> {
         let newest = charters.charter();
+        let named = charters
+            .find(&self.header.charter)
+            .ok_or(Refusal::UnknownCharter)?;
         // The named charter may be the other side of a fork: what only that side admitted waits until
         // the sides are joined.
         let author = newest
@@ -138,7 +141,10 @@ impl Signed {
             return Err(Refusal::Ended);
         }
         self.check_chain()?;
-        self.check_dates(author, newest.horizon(), arrival)?;
+        // It is signed under the horizon of the charter it names; the newest decides what is compared. So
+        // a shorter horizon keeps nobody from what was rightly said before.
+        let horizons = (named.charter().horizon(), newest.horizon());
+        self.check_dates(author, horizons, arrival)?;
         Ok(Admitted {
             bytes: self.bytes,
             header: self.header,
@@ -167,17 +173,23 @@ impl Signed {
         Ok(())
     }
 
-    fn check_dates(&self, author: &Member, horizon: Duration, arrival: Arrival) -> Result<(), Refusal> {
+    fn check_dates(
+        &self,
+        author: &Member,
+        (signed_under, compared): (Duration, Duration),
+        arrival: Arrival,
+    ) -> Result<(), Refusal> {
         let Header { created, expires, .. } = self.header;
         if created < author.admitted {
             return Err(Refusal::BeforeAdmission);
         }
-        if expires <= created || expires > created.after(horizon) {
+        if expires <= created || expires > created.after(signed_under) {
             return Err(Refusal::Expiry);
         }
-        // As long as others may hold its header it is taken in healing, or who came late would lack it.
-        let header_counts = arrival.by == By::Healing && arrival.now < created.after(horizon);
-        if expires <= arrival.now && !header_counts {
+        // Until the horizon has passed members compare what has expired, too: what is in that set must
+        // not hang on when somebody came.
+        let healing = arrival.by == By::Healing && created.after(compared) > arrival.now;
+        if expires <= arrival.now && !healing {
             return Err(Refusal::Expired);
         }
         if created > arrival.now.after(limits::SKEW) {

@@ -67,7 +67,7 @@ pub enum Refusal {
     /// It came by gossip and is dated too long ago for that.
     #[error("the record is too old to arrive by gossip")]
     Stale,
-    /// Its time is over.
+    /// Its time is over, and by healing the charter's horizon, too.
     #[error("the record has expired")]
     Expired,
     /// Its author has sent several times what the charter allows for the day it is signed for. Found
@@ -161,6 +161,8 @@ impl Refusal {
             | Self::UnknownDictionary
             | Self::FutureDated
             | Self::Stale
+            // Healing takes its header, and the clock may be wrong.
+            | Self::Expired
             | Self::OverBudget => Permanence::Deferred,
             _ => Permanence::Permanent,
         }

@@ -402,9 +402,9 @@ def admit(raw, chain, given):
     need(seq >= 1 and (prev is not None or seq == 1) and (prev is None or seq > 1 or epoch > 0), "chain")
     created, expires, now = said["created"], said["expires"], given["now"]
     need(created >= author["admitted"], "before-admission")
-    need(created < expires <= created + chain.newest.horizon, "expiry")
-    header_counts = given["by"] == "healing" and now < created + chain.newest.horizon
-    need(now < expires or header_counts, "expired")
+    need(created < expires <= created + named.horizon, "expiry")
+    compared = given["by"] == "healing" and now < created + chain.newest.horizon
+    need(now < expires or compared, "expired")
     need(created <= now + 5 * 60_000, "future-dated")
     need(given["by"] != "gossip" or created >= now - 7 * 86_400_000, "stale")
     return said, identity

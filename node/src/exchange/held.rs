@@ -2,7 +2,7 @@
 //! missing in between and numbers given twice show at once; and which records it has turned away, so
 //! that healing does not ask for them again and again.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 
@@ -15,8 +15,8 @@ type Chain = (Handle, u16, u32);
 /// How long a record that was turned away for now is not asked for again.
 pub(super) const ASIDE: Duration = Duration::from_secs(10 * 60);
 
-/// Records set aside; with more, the oldest may be asked for again.
-const ASIDE_RECORDS: usize = 16_384;
+/// Records set aside; with more, the oldest of the author that has most of them may be asked for again.
+pub(crate) const ASIDE_RECORDS: usize = 65_536;
 
 /// Runs of one author that are taken up at the start.
 pub(super) const RUNS: usize = 13_000;
@@ -36,8 +36,55 @@ struct Held {
     /// Numbers that more than one record bears.
     twins: BTreeSet<(Chain, u64)>,
     twins_known: u64,
-    /// Records turned away, and whether for good.
-    aside: BTreeMap<Place, bool>,
+    aside: Aside,
+}
+
+/// Records turned away.
+#[derive(Debug, Default)]
+struct Aside {
+    /// Whose each is, and whether it was turned away for good.
+    places: BTreeMap<Place, (Handle, bool)>,
+    of: HashMap<Handle, BTreeSet<Place>>,
+}
+
+impl Aside {
+    /// Whether it was not there.
+    fn insert(&mut self, place: Place, author: &Handle, for_good: bool) -> bool {
+        let before = self.places.len();
+        self.remove(&place);
+        self.places.insert(place, (author.clone(), for_good));
+        let new = self.places.len() > before;
+        self.of.entry(author.clone()).or_default().insert(place);
+        // One author's flood must not have the others' asked for again.
+        while self.places.len() > ASIDE_RECORDS {
+            let most = self.of.values().max_by_key(|places| places.len());
+            let Some(oldest) = most.and_then(|places| places.first().copied()) else {
+                break;
+            };
+            self.remove(&oldest);
+        }
+        new
+    }
+
+    fn remove(&mut self, place: &Place) {
+        let Some((author, _)) = self.places.remove(place) else {
+            return;
+        };
+        if let Some(places) = self.of.get_mut(&author) {
+            places.remove(place);
+            if places.is_empty() {
+                self.of.remove(&author);
+            }
+        }
+    }
+
+    fn remove_deferred(&mut self) {
+        let deferred = self.places.iter().filter(|(_, (_, for_good))| !for_good);
+        let deferred: Vec<Place> = deferred.map(|(place, _)| *place).collect();
+        for place in deferred {
+            self.remove(&place);
+        }
+    }
 }
 
 /// Numbers of one author's lane and epoch that are not held, while later ones are.
@@ -131,36 +178,32 @@ impl Shared {
     }
 
     /// Notes that a record was turned away, for good or for now: it is not asked for again before
-    /// [`ask_again`](Self::ask_again) or [`judge_anew`](Self::judge_anew).
-    pub(super) fn set_aside(&self, place: Place, for_good: bool) {
-        let mut held = self.write();
-        held.aside.insert(place, for_good);
-        if held.aside.len() > ASIDE_RECORDS {
-            held.aside.pop_first();
-        }
+    /// [`ask_again`](Self::ask_again) or [`judge_anew`](Self::judge_anew). Whether that is news.
+    pub(super) fn set_aside(&self, place: Place, author: &Handle, for_good: bool) -> bool {
+        self.write().aside.insert(place, author, for_good)
     }
 
     /// A record that may have been turned away before was admitted.
     pub(super) fn admitted(&self, place: &Place) {
         // Nearly always there is none, and readers need not be kept out to see that.
-        if self.read().aside.contains_key(place) {
+        if self.read().aside.places.contains_key(place) {
             self.write().aside.remove(place);
         }
     }
 
     /// Lets everything be asked for again that was turned away for now.
     pub(super) fn ask_again(&self) {
-        self.write().aside.retain(|_, for_good| *for_good);
+        self.write().aside.remove_deferred();
     }
 
     /// Lets everything be asked for again: what counts has changed.
     pub(super) fn judge_anew(&self) {
-        self.write().aside.clear();
+        self.write().aside = Aside::default();
     }
 
     /// Whether a record was turned away.
     pub(super) fn is_aside(&self, place: &Place) -> bool {
-        self.read().aside.contains_key(place)
+        self.read().aside.places.contains_key(place)
     }
 
     /// The records of a span that were turned away, rising, at most `limit`.
@@ -169,7 +212,7 @@ impl Shared {
             return Vec::new();
         }
         let held = self.read();
-        let aside = held.aside.range(span.from..span.to);
+        let aside = held.aside.places.range(span.from..span.to);
         aside.map(|(place, _)| *place).take(limit).collect()
     }
 
@@ -286,9 +329,9 @@ mod tests {
     #[test]
     fn what_was_turned_away_is_asked_for_again_when_it_may_be_taken() {
         let held = Shared::default();
-        held.set_aside(place(5), true);
-        held.set_aside(place(6), false);
-        held.set_aside(place(9), false);
+        held.set_aside(place(5), &acme(), true);
+        held.set_aside(place(6), &acme(), false);
+        held.set_aside(place(9), &acme(), false);
         let span = Span {
             from: place(5),
             to: place(9),
@@ -306,8 +349,25 @@ mod tests {
     fn what_was_turned_away_is_bounded_and_the_newest_is_remembered() {
         let held = Shared::default();
         let most = u64::try_from(ASIDE_RECORDS).unwrap();
-        (0..most + 10).for_each(|number| held.set_aside(place(number), true));
+        for number in 0..most + 10 {
+            held.set_aside(place(number), &acme(), true);
+        }
         assert!(!held.is_aside(&place(9)) && held.is_aside(&place(10)));
+    }
+
+    #[test]
+    fn one_authors_flood_of_refusals_evicts_its_own() {
+        let held = Shared::default();
+        let mallory: Handle = "mallory".parse().unwrap();
+        held.set_aside(place(1), &acme(), true);
+        let most = u64::try_from(ASIDE_RECORDS).unwrap();
+        for number in 5..most + 10 {
+            held.set_aside(place(number), &mallory, false);
+        }
+        assert!(held.is_aside(&place(1)), "the oldest of all is another's");
+        assert!(!held.is_aside(&place(10)) && held.is_aside(&place(11)));
+        held.ask_again();
+        assert_eq!(held.aside(&Span::ALL, 9), [place(1)]);
     }
 
     #[test]

@@ -26,6 +26,8 @@ pub(super) struct Sum {
     pub(super) mixed: bool,
     /// Whether there is a record that is new, or may have been so to the courier when it passed it on.
     news: bool,
+    /// Verified, and set aside just now.
+    pub(super) set_aside: usize,
     /// Records that have expired by a clock that nobody vouches for, or are too old to come this way.
     pub(super) early: usize,
     /// Work that came of no use.

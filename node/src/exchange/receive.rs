@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use hanse_protocol::admission::{Admitted, Arrival, By, Reading, Signed, Unsealed, Whole, WrongBody};
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::frame::Carried;
-use hanse_protocol::identity::{NodeId, RecordId};
+use hanse_protocol::identity::{Handle, NodeId, RecordId};
 use hanse_protocol::reconcile::Place;
 use hanse_protocol::record::{Header, Kind};
 use hanse_protocol::refusal::{Fault, Permanence, Refusal};
@@ -95,6 +95,7 @@ impl Worker {
                 Fate::Refused { .. } => healed.refused += 1,
             }
         }
+        healed.turned_away = self.sum.set_aside;
         healed.early = self.sum.early;
         self.read_admitted(&charters);
         self.batch.answer(reply, move |_| healed);
@@ -108,7 +109,7 @@ impl Worker {
         courier: NodeId,
         (carried, found): Looked,
         origin: Origin,
-    ) -> (Fate, Option<hanse_protocol::identity::Handle>) {
+    ) -> (Fate, Option<Handle>) {
         let judged = self
             .recent
             .find(&carried.header)
@@ -186,7 +187,7 @@ impl Worker {
                 || self.clocks.astray(clock::now(), Instant::now()).is_some());
         self.sum.early += usize::from(late);
         if late || *refusal == Refusal::FutureDated {
-            self.set_aside(&carried.header, *id, header);
+            self.defer(&carried.header, *id, header);
         } else if refusal.permanence() == Permanence::Permanent {
             let courier = refusal.fault() == Fault::Courier;
             let judged = Judged::Refused { courier };
@@ -194,7 +195,7 @@ impl Worker {
                 .remember(&carried.header, judged, Claims::of(*id, header));
             if !courier {
                 // Verified and refused for good: no use healing it again and again.
-                self.held.set_aside(place(header, *id), true);
+                self.set_aside(place(header, *id), &header.author, true);
             }
         }
         let claims = Claims::of(*id, header);
@@ -203,11 +204,16 @@ impl Worker {
     }
 
     /// Does not judge or ask for a record again for a while, which its author has verifiably signed.
-    fn set_aside(&mut self, bytes: &[u8], id: RecordId, header: &Header) {
+    fn defer(&mut self, bytes: &[u8], id: RecordId, header: &Header) {
         let until = clock::now().after(ASIDE);
         let claims = Claims::of(id, header);
         self.recent.remember(bytes, Judged::Deferred { until }, claims);
-        self.held.set_aside(place(header, id), false);
+        self.set_aside(place(header, id), &header.author, false);
+    }
+
+    fn set_aside(&mut self, place: Place, author: &Handle, for_good: bool) {
+        let new = self.held.set_aside(place, author, for_good);
+        self.sum.set_aside += usize::from(new);
     }
 
     /// The same bytes again: perhaps with the body that was missing, perhaps with another.
@@ -223,8 +229,13 @@ impl Worker {
             return fate;
         }
         match judged {
-            Judged::Refused { courier } => Fate::Refused { courier },
-            Judged::Deferred { .. } => Fate::Refused { courier: false },
+            Judged::Refused { courier: true } => Fate::Refused { courier: true },
+            Judged::Refused { courier: false } | Judged::Deferred { .. } => {
+                // It may have been asked for again: what is turned away without a look is set aside, too.
+                let for_good = !matches!(judged, Judged::Deferred { .. });
+                self.set_aside(claims.place(), &claims.author, for_good);
+                Fate::Refused { courier: false }
+            }
             Judged::Admitted => {
                 if let Some(body) = body
                     && self.is_awaited(&claims.id)
@@ -280,7 +291,7 @@ impl Worker {
                 self.count_refused(charters, &header, &Refusal::Ended, &courier);
             }
             let judged = Judged::Refused { courier: false };
-            self.held.set_aside(place(&header, id), true);
+            self.set_aside(place(&header, id), &header.author, true);
             let fate = self.refuse(&Refusal::Ended, Some((&id, &header)), courier);
             let wrong = self.wrong_body(&claims, body.as_deref(), courier);
             self.recent.remember(admitted.bytes(), judged, claims);
@@ -294,7 +305,10 @@ impl Worker {
             self.count_refused(charters, &header, &Refusal::OverBudget, &courier);
         }
         if grant == Grant::Nothing {
-            self.set_aside(&bytes, id, &header);
+            // What was spent of a day stays spent: only another charter makes it fit.
+            self.set_aside(place(&header, id), &header.author, true);
+            let judged = Judged::Refused { courier: false };
+            self.recent.remember(&bytes, judged, claims);
             let fate = self.refuse(&Refusal::OverBudget, Some((&id, &header)), courier);
             return wrong.unwrap_or(fate);
         }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hanse_protocol::identity::{Handle, NodeId, RecordId};
+use hanse_protocol::reconcile::Place;
 use hanse_protocol::record::{BodyHash, Header};
 use hanse_protocol::timestamp::Timestamp;
 
@@ -55,6 +56,7 @@ pub(super) enum Novelty {
 pub(super) struct Claims {
     pub(super) id: RecordId,
     pub(super) author: Handle,
+    created: Timestamp,
     body_length: u32,
     body_hash: BodyHash,
 }
@@ -64,8 +66,17 @@ impl Claims {
         Self {
             id,
             author: header.author.clone(),
+            created: header.created,
             body_length: header.body_length,
             body_hash: header.body_hash,
+        }
+    }
+
+    /// Where the record stands for healing.
+    pub(super) fn place(&self) -> Place {
+        Place {
+            created: self.created,
+            id: self.id,
         }
     }
 
@@ -98,11 +109,13 @@ impl Recent {
         self.judged.get(blake3::hash(header).as_bytes()).cloned()
     }
 
-    /// Lets be judged again what was turned away for now.
+    /// Lets be judged again what was turned away, for now or for good: what counts has changed. What
+    /// its courier should have known hangs on the charter it names alone.
     pub(super) fn judge_again(&mut self) {
         for (judged, _) in self.judged.values_mut() {
-            if let Judged::Deferred { until } = judged {
-                *until = Timestamp::default();
+            if let Judged::Deferred { .. } | Judged::Refused { courier: false } = judged {
+                let until = Timestamp::default();
+                *judged = Judged::Deferred { until };
             }
         }
     }

@@ -28,6 +28,7 @@ mod charter;
 mod frozen;
 mod full;
 mod keeping;
+mod late;
 
 /// A node without a mesh.
 struct Node {

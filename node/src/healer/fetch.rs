@@ -182,10 +182,9 @@ impl Conversation<'_> {
         let healed = healed??;
         self.healer.progress.came(healed.admitted, bytes);
         self.healer.metrics.healed_records(healed.admitted, bytes);
-        self.count(
-            healed.admitted,
-            records.saturating_sub(healed.admitted + healed.early),
-        )
+        // What its author spoiled is no fault of who holds it, the first time it comes; nor is our clock.
+        let told = healed.admitted + healed.turned_away.max(healed.early);
+        self.count(healed.admitted, records.saturating_sub(told))
     }
 
     /// Those of the records wanted under a lease that are still missing; the others are settled.

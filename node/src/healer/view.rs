@@ -8,11 +8,8 @@ use hanse_protocol::identity::CommunityId;
 use hanse_protocol::reconcile::{Blocks, Held, Kept, Key, Place, Places, Span, Sum};
 
 use crate::clock;
-use crate::exchange::Exchange;
+use crate::exchange::{ASIDE_RECORDS, Exchange};
 use crate::store::{Reader, StoreError, Timeline};
-
-/// Records set aside that are looked at for one span.
-const ASIDE: usize = 32_768;
 
 /// Places read at once.
 const CHUNK: usize = 4_096;
@@ -54,7 +51,7 @@ impl<H: Held> View<H> {
     fn aside(&self, span: &Span) -> Result<BTreeSet<Place>, H::Error> {
         let mut aside = BTreeSet::new();
         if span.from < span.to {
-            aside.extend(self.exchange.aside(span, ASIDE));
+            aside.extend(self.exchange.aside(span, ASIDE_RECORDS));
             aside.extend(self.fruitless.range(span.from..span.to));
         }
         let mut held = BTreeSet::new();

@@ -4,7 +4,7 @@
 //! | keyspace | key | value |
 //! |---|---|---|
 //! | frames | first position 8 | segment 4 · offset 4 · length 4 · entries 4 |
-//! | records | record id 32 | header position 8 · body position 8 (0: none) · created 8 · state 1 |
+//! | records | record id 32 | header position 8 · body position 8 (0: none) · created 8 · state 1 · author tag 16 |
 //! | timeline | community tag 8 · created 8 · record id 32 | header position 8 |
 //! | timeline | the same under the tag of what lies beyond endings: kept, and not compared | header position 8 |
 //! | sums | community tag 8 · created 8 · first bytes of an id 8: where a block begins | sum 32 · count 8, smallest byte first |
@@ -126,7 +126,7 @@ pub mod meta {
 }
 
 /// Layout of the index; one of another number is rebuilt.
-pub(crate) const FORMAT: u16 = 4;
+pub(crate) const FORMAT: u16 = 5;
 
 /// A keyed hash that stands for an author in one community.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -369,6 +369,7 @@ pub(crate) struct RecordRow {
     pub(crate) body: Option<Position>,
     pub(crate) created: Timestamp,
     pub(crate) state: BodyState,
+    pub(crate) author: AuthorTag,
 }
 
 impl RecordRow {
@@ -387,6 +388,7 @@ impl RecordRow {
             &body.0.to_be_bytes(),
             &millis(self.created),
             &[state],
+            &self.author.0,
         ])
     }
 
@@ -409,6 +411,7 @@ impl RecordRow {
             body,
             created,
             state,
+            author: AuthorTag(fields.take()?),
         })
     }
 }

@@ -236,15 +236,16 @@ impl<'a> Updates<'a> {
             }
             return Ok(Outcome::Indexed);
         }
+        let author = self.tags.author(&record.community, &facts.author);
         let row = RecordRow {
             header: position,
             body: record.body.is_some().then_some(position),
             created: facts.created,
             state: record.state,
+            author,
         };
         let (at, id) = (position.0.to_be_bytes(), record.id.as_bytes());
         let community = self.tags.community(&record.community);
-        let author = self.tags.author(&record.community, &facts.author);
         let chain = catalogue::chain_seq(author, facts.lane, facts.epoch, facts.seq);
         self.put_row(&record.id, row);
         let place = Place {

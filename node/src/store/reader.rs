@@ -169,6 +169,12 @@ impl Reader {
         Ok(self.row(id)?.map(|row| row.state))
     }
 
+    /// Whether `author` signed this record, if it is here. Reads the index only.
+    pub fn is_by(&self, community: &CommunityId, author: &Handle, id: &RecordId) -> Result<bool, StoreError> {
+        let author = self.shared.tags.author(community, author);
+        Ok(self.row(id)?.is_some_and(|row| row.author == author))
+    }
+
     /// Whether a record that is here lies beyond an ending of its author, as far as [`Store::judge`] has
     /// come: it is kept, and not among what members compare.
     ///

@@ -32,7 +32,7 @@ async fn thrifty(records: u32, bytes: u64) -> (Node, Node) {
 }
 
 /// Admits a third, whose node is nowhere in the story.
-async fn admit(city: &Node, water: &Node, handle: &str) {
+pub(super) async fn admit(city: &Node, water: &Node, handle: &str) {
     let local::RequestReply {
         file, fingerprint, ..
     } = Node::new(handle).exchange.request(BY()).await.unwrap();
@@ -45,15 +45,15 @@ async fn admit(city: &Node, water: &Node, handle: &str) {
 }
 
 /// A chain of records as their author's key makes them, whatever its node would say to that.
-struct Pen<'a> {
+pub(super) struct Pen<'a> {
     author: &'a Node,
     seq: u64,
     prev: Option<RecordId>,
-    lasts: Duration,
+    pub(super) lasts: Duration,
 }
 
 impl<'a> Pen<'a> {
-    fn of(author: &'a Node) -> Self {
+    pub(super) fn of(author: &'a Node) -> Self {
         Self {
             author,
             seq: 0,
@@ -62,7 +62,7 @@ impl<'a> Pen<'a> {
         }
     }
 
-    fn writes(&mut self, created: Timestamp) -> (RecordId, Carried) {
+    pub(super) fn writes(&mut self, created: Timestamp) -> (RecordId, Carried) {
         let text = object(usize::try_from(self.seq).unwrap());
         self.says(created, &[text.get()])
     }
@@ -115,7 +115,7 @@ impl<'a> Pen<'a> {
 
 impl Node {
     /// How a body stands, once what was asked before is committed.
-    async fn state(&self, id: &RecordId) -> Option<BodyState> {
+    pub(super) async fn state(&self, id: &RecordId) -> Option<BodyState> {
         self.settled().await;
         self.reader.holds(id).unwrap()
     }
@@ -180,6 +180,7 @@ async fn over_its_budget_an_author_is_held_by_header_and_at_four_times_not_at_al
         Healed {
             admitted: 7,
             refused: 2,
+            turned_away: 2,
             early: 0,
         }
     );

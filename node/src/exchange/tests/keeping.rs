@@ -87,8 +87,19 @@ async fn nobody_takes_back_what_is_anothers() {
         Verdict::Accept,
         "it is a record like any other"
     );
+    let signed_by = |node: &Node, author: &Node| {
+        let author = &author.member.profile.handle;
+        node.reader.is_by(&community, author, &id).unwrap()
+    };
+    assert!(signed_by(&city, &city) && !signed_by(&city, &water) && !signed_by(&water, &water));
     city.publish(1, None, None).await;
     assert_eq!(city.reader.holds(&id).unwrap(), Some(BodyState::Readable));
+    let city = city.restart();
+    assert!(
+        city.reader
+            .is_by(&community, &city.member.profile.handle, &id)
+            .unwrap()
+    );
 }
 
 /// All bodies that a node's log holds of a record, and what its index shows.
@@ -438,7 +449,7 @@ async fn a_copy_that_nobody_told_of_gives_no_number_twice() {
 }
 
 #[tokio::test]
-async fn a_number_whose_record_is_refused_is_not_given_again() {
+async fn a_number_whose_record_has_expired_is_not_given_again() {
     let (city, _water) = league().await;
     city.publish(1, None, None).await;
     let backup = copied(&city);

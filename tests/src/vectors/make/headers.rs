@@ -1,7 +1,7 @@
 //! Headers, and their admission.
 
 use hanse_protocol::charter::member::AcceptedRun;
-use hanse_protocol::charter::{CharterChain, SignedCharter};
+use hanse_protocol::charter::{Charter, CharterChain, SignedCharter};
 use hanse_protocol::identity::RecordId;
 use hanse_protocol::record::{BodyHash, Header, Kind};
 use serde_json::{Value, json};
@@ -220,6 +220,14 @@ fn admissions() -> Vec<Vector> {
     let id = first.id(community, &key.verifying_key());
     let after = ended(&cast, (1, 1), id);
     let after_ten = ended(&cast, (1, 10), RecordId([9; 32]));
+    let mut shorter = charters.clone();
+    let shortened = Charter {
+        horizon: 20 * DAY,
+        ..successor(charters.newest())
+    };
+    shorter
+        .offer(signed(shortened, &[&cast.city]))
+        .expect("a charter");
     let after_jump = ended(&cast, (u64::MAX, u64::MAX), RecordId([9; 32]));
     let changed = |change: &dyn Fn(&mut Header)| {
         let mut header = first.clone();
@@ -261,6 +269,13 @@ fn admissions() -> Vec<Vector> {
             "last-of-an-ended-member",
             "The very record an ending names still counts.",
             given(&after, &bytes, now, "healing"),
+            expect.clone(),
+        ),
+        good(
+            "admission",
+            "under-a-longer-horizon",
+            "It lives longer than the newest charter's horizon, and not than that of the charter it names.",
+            given(&shorter, &bytes, now, "gossip"),
             expect,
         ),
     ];
@@ -394,7 +409,7 @@ fn admissions() -> Vec<Vector> {
         ),
         (
             "beyond-horizon",
-            "It lives longer than the charter's horizon.",
+            "It lives longer than the horizon of the charter it names.",
             gossip(&changed(&|h| {
                 h.expires = at(h.created.as_millis() + 365 * DAY + 1)
             })),
