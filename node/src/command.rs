@@ -99,7 +99,7 @@ enum Command {
     ///
     /// Example: hansed restore --dir /srv/hanse-new --from /mnt/backup/2026-11-23
     Restore {
-        /// The backup. Without it, the node in --dir is one that was restored before.
+        /// The backup. Left out only with --alone, for a node in --dir that was restored before.
         #[arg(long, value_name = "DIR", required_unless_present = "alone")]
         from: Option<PathBuf>,
         /// The folder of the keys, if they are kept apart from the backup.

@@ -58,13 +58,15 @@ pub(super) fn run(dir: &Path, from: Option<From<'_>>, alone: bool) -> Result<Exi
     if from.is_some() {
         fs::remove_file(daemon::restoring(dir))?;
     }
-    say(match how {
-        Restored::Wait => {
-            "next: `hansed token add admin --role read --role publish --role admin`, then `hansed serve`.\n\
-             The node signs nothing before a peer gave it its own records back; without any peer,\n\
-             `hansed restore --alone` lets it go on, if it signed nothing since the backup.\n"
-        }
-        Restored::Alone => "the node goes on with a new epoch of its chain at its next start\n",
+    let shown = dir.display();
+    say(&match how {
+        Restored::Wait => format!(
+            "next: `hansed token add admin --role read --role publish --role admin --dir {shown}`,\n\
+             then `hansed serve --dir {shown}`.\n\
+             The node signs nothing before its peers gave it its own records back; without any peer,\n\
+             `hansed restore --alone --dir {shown}` lets it go on, if it signed nothing since the backup.\n"
+        ),
+        Restored::Alone => "the node goes on with a new epoch of its chain at its next start\n".to_owned(),
     });
     Ok(ExitCode::SUCCESS)
 }

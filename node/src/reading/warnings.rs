@@ -8,7 +8,24 @@ impl Reading {
     /// Everything there is to mend that this node knows of; nothing as a rule.
     pub fn warnings(&self) -> Vec<String> {
         let unreachable = self.unreachable();
-        unreachable.into_iter().chain(self.shown_out()).collect()
+        unreachable
+            .into_iter()
+            .chain(self.shown_out())
+            .chain(self.forked())
+            .collect()
+    }
+
+    /// Whether two charters of one version were signed, so that members stand apart.
+    fn forked(&self) -> Option<String> {
+        let standing = self.exchange.standing();
+        let charters = standing
+            .charters
+            .as_ref()
+            .filter(|charters| charters.fork_open())?;
+        Some(format!(
+            "the charter has FORKED at version {}: members on the other side share nothing with this one, and              membership does not change, before stewards of both sides agree: `hanse community show` tells what              each says, `hanse community join-fork` proposes one charter after both",
+            charters.charter().version
+        ))
     }
 
     /// Whether nobody can reach anybody, so that the community is one by name only.

@@ -5,7 +5,7 @@ use hanse_protocol::identity::RecordId;
 use hanse_protocol::local::RecordView;
 
 use super::failure::Failure;
-use super::text::{bytes, facts, shown};
+use super::text::{bytes, facts, one_line, shown};
 use super::{Console, Exit, search};
 use crate::client::Client;
 
@@ -43,7 +43,7 @@ impl Show {
             } else {
                 console.say(&search::matches(&reply.versions))?;
                 for version in &reply.versions {
-                    console.say(&format!("\n{}\n", shown(version.object.get())))?;
+                    console.say(&format!("\n{}\n", one_line(version.object.get())))?;
                 }
             }
             return Ok(exit);
@@ -62,7 +62,7 @@ impl Show {
         } else {
             console.say(&told(&record))?;
             for object in record.objects.iter().flatten() {
-                console.say(&format!("\n{}  {}\n", object.tlp, shown(object.object.get())))?;
+                console.say(&format!("\n{}  {}\n", object.tlp, one_line(object.object.get())))?;
             }
         }
         Ok(Exit::Done)

@@ -5,7 +5,7 @@ use futures::StreamExt;
 use hanse_protocol::local::{PAGE, RecordView};
 
 use super::failure::Failure;
-use super::text::shown;
+use super::text::one_line;
 use super::{Console, Exit};
 use crate::client::Client;
 use crate::events::Heard;
@@ -105,7 +105,7 @@ fn told(record: &RecordView) -> String {
         text.push_str(&format!(
             "          {}  {}\n",
             object.tlp,
-            shown(object.object.get())
+            one_line(object.object.get())
         ));
     }
     text

@@ -18,6 +18,13 @@ pub(super) fn shown(text: &str) -> String {
     shown
 }
 
+/// JSON on one line, and as [`shown`]. A string of JSON has no line break in it (RFC 8259, section 7), so only
+/// what is between values changes.
+pub(super) fn one_line(json: &str) -> String {
+    let lines: Vec<&str> = json.lines().map(str::trim).collect();
+    shown(&lines.join(" "))
+}
+
 /// As [`shown`], cut to `most` characters.
 pub(super) fn short(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
@@ -80,5 +87,20 @@ pub(super) fn counted(count: usize, word: &str) -> String {
     match count {
         1 => format!("1 {word}"),
         count => format!("{count} {word}s"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_shows_on_one_line_and_what_is_in_its_strings_stays() {
+        let written = "{\n  \"name\": \"two  words\\nand a line\",\r\n\t\"x\": 1\n}";
+        assert_eq!(
+            one_line(written),
+            "{ \"name\": \"two  words\\nand a line\", \"x\": 1 }"
+        );
+        assert_eq!(one_line("\"\u{202e}\""), "\"\\u{202e}\"");
     }
 }

@@ -71,6 +71,11 @@ impl Worker {
                 next.unmarked = tlp;
                 deed("set-unmarked", tlp)
             }
+            Change::Budget { bytes: 0, .. } | Change::Budget { records: 0, .. } => {
+                let reason =
+                    "a budget of nothing would let nobody share anything: at least one record and byte";
+                return Err(ExchangeError::Invalid(reason.to_owned()));
+            }
             Change::Budget { bytes, records } => {
                 next.budget = Budget { bytes, records };
                 deed("set-budget", format!("{records} records, {bytes} bytes"))
@@ -84,6 +89,11 @@ impl Worker {
                 lane,
                 addresses,
             } => {
+                if let Some(address) = addresses.iter().find(|address| !address.starts_with('/')) {
+                    return Err(ExchangeError::Invalid(format!(
+                        "`{address}` is no multiaddress: `/ip4/192.0.2.1/tcp/7475` is"
+                    )));
+                }
                 lane_of(&mut next, &member, lane)?.addresses = addresses;
                 deed("set-addresses", format!("{member} {lane}"))
             }

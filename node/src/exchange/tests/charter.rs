@@ -289,6 +289,26 @@ async fn a_fork_stops_membership_and_both_sides_converge_on_the_charter_that_joi
 }
 
 #[tokio::test]
+async fn a_slip_of_the_hand_does_not_strand_the_community() {
+    let (city, _) = league().await;
+    let slips = [
+        Change::Budget { bytes: 0, records: 9 },
+        Change::Budget { bytes: 9, records: 0 },
+        Change::Addresses {
+            member: city.member.profile.handle.clone(),
+            lane: 0,
+            addresses: vec!["192.0.2.10:7475".to_owned()],
+        },
+    ];
+    let before = city.version();
+    for slip in slips {
+        let refused = city.propose(slip).await;
+        assert!(matches!(refused, Err(ExchangeError::Invalid(_))), "{refused:?}");
+    }
+    assert_eq!(city.version(), before);
+}
+
+#[tokio::test]
 async fn two_nodes_of_a_member_publish_at_once_and_one_is_shut_out_without_the_other() {
     let (city, water) = league().await;
     let second = Node::new("acme-water");
