@@ -40,7 +40,7 @@ fn is_restored_from(node: &Node, backup: &Path) -> PathBuf {
         lost.join("keys").display().to_string(),
     );
     let told = does(node, &["restore", "--from", &backup, "--keys", &keys]);
-    assert!(told.contains("signs nothing before a peer"), "{told}");
+    assert!(told.contains("signs nothing before its peers"), "{told}");
     // One that was broken off does not start: it would sign numbers that were given already.
     let broken_off = node.folder().join("restoring");
     assert!(!broken_off.exists());
