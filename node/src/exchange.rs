@@ -1,7 +1,8 @@
 //! Both journeys of a record, and all writing: what is published here and what arrives from peers
 //! meet in one synchronous thread, which is the only one that changes anything.
 //!
-//! Work comes in over one bounded queue. The thread drains what is ready, takes each piece up to
+//! Work comes in over two bounded queues, one for what peers bring and one for what is asked here, which
+//! take turns. The thread drains what is ready, takes each piece up to
 //! the point of the commit, commits all of it as one frame of the log, and only then answers.
 
 use std::collections::BTreeSet;
@@ -21,16 +22,18 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clocks;
 use crate::heads::{self, Freeze};
 use crate::member::Member;
-use crate::store::StoreError;
 use crate::store::entry::{Origin, Position};
 
 mod ahead;
 mod batch;
 mod beyond;
 mod budget;
+mod chains;
+mod command;
 mod complaints;
 mod derive;
 mod ended;
+mod error;
 mod held;
 mod judging;
 mod keeping;
@@ -48,8 +51,10 @@ mod worker;
 
 pub(crate) use beyond::counts;
 pub use budget::Overdrawn;
+use command::{Command, Reply};
 pub(crate) use complaints::Complaints;
 pub use derive::{BrokenCharters, Deriver};
+pub use error::ExchangeError;
 pub(crate) use held::ASIDE_RECORDS;
 pub use held::{Flaws, Missing, Twin};
 pub(crate) use keeping::trusting;
@@ -93,77 +98,6 @@ pub struct Standing {
     pub proposals: Arc<Vec<Proposal>>,
     /// Why nothing is sealed now, if nothing is.
     pub frozen: Option<Freeze>,
-}
-
-/// Why the exchange did not do what was asked.
-#[derive(Debug, thiserror::Error)]
-pub enum ExchangeError {
-    /// The node belongs to no community yet.
-    #[error("this node belongs to no community yet")]
-    NoCommunity,
-    /// The node belongs to a community already.
-    #[error("this node belongs to a community already")]
-    HasCommunity,
-    /// What was asked breaks a rule; the reason says which.
-    #[error("{0}")]
-    Invalid(String),
-    /// The fingerprint that was confirmed is not that of the file.
-    #[error("the fingerprint is not that of the file: it was changed on the way, or misread")]
-    Fingerprint,
-    /// No such member.
-    #[error("`{0}` is no member")]
-    UnknownMember(Handle),
-    /// This node's signature alone puts no charter in force.
-    #[error("{0} stewards must sign: this is to be proposed and endorsed")]
-    Endorsements(u32),
-    /// This node has signed another charter of that version.
-    #[error("this node has endorsed another charter of version {version}, {hash}")]
-    Endorsed {
-        /// The version.
-        version: u64,
-        /// The hash of the other one.
-        hash: CharterHash,
-    },
-    /// What this node has signed is not known for sure.
-    #[error(
-        "this node is a backup or lost entries, and may have endorsed another charter of version {0} that the \
-         other stewards know of"
-    )]
-    Forgotten(u64),
-    /// Nothing is sealed now.
-    #[error("{0}")]
-    Frozen(Freeze),
-    /// More work is waiting than may wait.
-    #[error("the node is busy")]
-    Busy,
-    /// It would be more than the charter lets one author send a day: nothing was done.
-    #[error(
-        "this would exceed the day's budget: {} of {} records and {} of {} bytes are used, until {renewed}",
-        records.0, records.1, bytes.0, bytes.1
-    )]
-    Budget {
-        /// Records sent, and records allowed.
-        records: (u64, u64),
-        /// Bytes sent, and bytes allowed.
-        bytes: (u64, u64),
-        /// When the next day begins.
-        renewed: Timestamp,
-    },
-    /// This node's clock is not that of the others: nothing was done.
-    #[error("{0}")]
-    Clock(clocks::Astray),
-    /// The disk has too little room: nothing was done.
-    #[error("the disk is full: nothing new is taken before there is room again")]
-    Full,
-    /// The store lost entries, or is a backup: our own chain may go on elsewhere.
-    #[error("restored: waiting for own records from a peer; `hansed restore --alone` goes on without")]
-    Restored,
-    /// The store did not take it; nothing was acknowledged.
-    #[error("the store did not take it")]
-    Store(#[source] Arc<StoreError>),
-    /// The node is shutting down.
-    #[error("the node is shutting down")]
-    Stopped,
 }
 
 /// What the mesh is told of a gossip frame.
@@ -243,93 +177,6 @@ pub enum CharterFate {
     Beside,
     /// Something is wrong with them.
     Refused(String),
-}
-
-type Reply<T> = oneshot::Sender<Result<T, ExchangeError>>;
-
-/// A piece of work.
-enum Command {
-    Publish(Actor, local::PublishRequest, Reply<local::PublishReply>),
-    Request(Actor, Reply<local::RequestReply>),
-    Found(Actor, local::FoundRequest, Reply<local::Founded>),
-    Admit(Actor, local::AdmitRequest, Reply<local::Admission>),
-    Expel(Actor, Handle, Reply<local::CharterReply>),
-    Join(Actor, local::JoinRequest, Reply<local::CharterReply>),
-    Propose(Actor, local::ProposeRequest, Reply<local::ProposalReply>),
-    Endorse(Actor, local::ProposalFile, Reply<local::ProposalReply>),
-    Submit(Actor, local::ProposalFile, Reply<local::ProposalReply>),
-    Head {
-        courier: NodeId,
-        head: Vec<u8>,
-        verdict: VerdictReply,
-    },
-    Frame {
-        courier: NodeId,
-        records: Vec<Carried>,
-        verdict: VerdictReply,
-    },
-    Records {
-        courier: NodeId,
-        records: Vec<ahead::Looked>,
-        origin: Origin,
-        reply: Reply<Healed>,
-    },
-    Body {
-        id: RecordId,
-        body: Vec<u8>,
-        origin: Origin,
-        reply: Reply<BodyFate>,
-    },
-    Charters {
-        charters: membership::charters::Looked,
-        reply: Reply<CharterFate>,
-    },
-    Note {
-        kind: String,
-        bytes: Vec<u8>,
-    },
-    Witness(Vec<Deed>, Option<(&'static str, Vec<u8>)>, Reply<()>),
-    Retract(Actor, RecordId, Reply<local::RetractReply>),
-    Retain(Actor, bool, Reply<local::RetainReply>),
-    Compared {
-        peer: NodeId,
-        whole: bool,
-        connected: Vec<NodeId>,
-    },
-}
-
-impl Command {
-    /// Answers that the disk is full, and leaves everything as it is; gives back what is to be
-    /// done all the same. Nobody else is to blame, so what gossip brought is ignored, and healing
-    /// brings it again.
-    fn refuse_for_room(self) -> Option<Self> {
-        fn refuse<T>(reply: Reply<T>) {
-            drop(reply.send(Err(ExchangeError::Full)));
-        }
-        match self {
-            Self::Publish(_, _, reply) => refuse(reply),
-            Self::Request(_, reply) => refuse(reply),
-            Self::Found(_, _, reply) => refuse(reply),
-            Self::Admit(_, _, reply) => refuse(reply),
-            Self::Expel(_, _, reply) => refuse(reply),
-            Self::Join(_, _, reply) => refuse(reply),
-            Self::Propose(_, _, reply) | Self::Endorse(_, _, reply) | Self::Submit(_, _, reply) => {
-                refuse(reply);
-            }
-            Self::Head { verdict, .. } | Self::Frame { verdict, .. } => verdict(Verdict::Ignore, Idle(0)),
-            Self::Records { reply, .. } => refuse(reply),
-            Self::Body { reply, .. } => refuse(reply),
-            Self::Charters { reply, .. } => refuse(reply),
-            // What the API witnessed is offered again with the next look at the tokens.
-            Self::Witness(_, _, reply) => refuse(reply),
-            Self::Retract(_, _, reply) => refuse(reply),
-            // What leaves makes room.
-            other @ (Self::Retain(..) | Self::Compared { .. }) => return Some(other),
-            // A cursor that has moved on: a few bytes, and only after something was committed.
-            note @ Self::Note { .. } => return Some(note),
-        }
-        None
-    }
 }
 
 /// The way to the exchange. Cheap to clone.

@@ -5,9 +5,11 @@ use proptest::prelude::*;
 use super::*;
 use crate::charter::AcceptedRun;
 use crate::compress;
+use crate::content::Content;
 use crate::league::{DAY, FOUNDED, Org, community, first_charter, header, signed, successor};
+use crate::record::{BodyHash, Kind};
 use crate::refusal::{Fault, Permanence};
-use crate::seal;
+use crate::seal::{self, Body};
 use crate::tlp::Tlp;
 
 const OBJECT: &str =
