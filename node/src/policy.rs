@@ -8,6 +8,12 @@ use hanse_protocol::charter::Charter;
 use hanse_protocol::identity::Handle;
 use hanse_protocol::tlp::Tlp;
 
+mod decision;
+mod item;
+
+pub use decision::{Decision, Obligations};
+pub use item::Item;
+
 /// Policy's answer for one object: who may read it and which policy said so.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ruling {

@@ -22,6 +22,7 @@ pub mod pattern;
 pub mod presence;
 pub mod reconcile;
 pub mod record;
+pub mod redact;
 pub mod refusal;
 pub mod retraction;
 pub mod seal;
