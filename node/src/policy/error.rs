@@ -260,6 +260,14 @@ pub enum Problem {
         /// What it should be.
         rule: &'static str,
     },
+    /// An expectation of a policy that there is not.
+    #[error("there is no policy `{id}`{}", did_you_mean(nearest))]
+    UnknownPolicy {
+        /// Its id.
+        id: String,
+        /// What was probably meant.
+        nearest: Option<String>,
+    },
     /// Two expectations of one question that cannot both hold.
     #[error("contradicts the expectation `{other}` on line {line}: the same question, another answer")]
     Contradiction {

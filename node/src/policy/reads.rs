@@ -25,6 +25,8 @@ pub(super) struct Reads {
     pub(super) names: BTreeSet<(String, String)>,
     /// What attributes are compared with. Constants that stand beside no attribute are under "".
     pub(super) samples: BTreeMap<String, BTreeSet<Sample>>,
+    /// Attributes that stand beside each other in one operation.
+    pub(super) pairs: BTreeSet<(String, String)>,
     /// Whether it calculates: sums and spans may overflow, which is an error.
     pub(super) calculates: bool,
 }
@@ -132,6 +134,11 @@ impl Reads {
             .filter_map(|access| access.get("attr"))
             .filter_map(Value::as_str);
         let mut names: BTreeSet<String> = names.map(str::to_owned).collect();
+        for one in &names {
+            let others = names.iter().filter(|other| *other != one);
+            self.pairs
+                .extend(others.map(|other| (one.clone(), other.clone())));
+        }
         if names.is_empty() {
             names.insert(String::new());
         }

@@ -32,6 +32,8 @@ pub(super) struct Rule {
     pub(super) text: String,
     /// What it decides on.
     pub(super) actions: BTreeSet<Action>,
+    /// Its effect, scope and conditions, however they are spaced.
+    pub(super) said: String,
     /// What it demands.
     pub(super) duty: Duty,
     /// What it reads.
@@ -92,6 +94,7 @@ pub(super) fn read(
         line: places.of(piece.start).0,
         text: source.to_owned(),
         actions,
+        said: said(&json),
         duty,
         reads: Reads::of(&json),
         policy: policy.new_id(PolicyId::new(&id)),
@@ -108,6 +111,13 @@ fn id(policy: &Policy) -> Result<String, Problem> {
         let id = id.chars().take(ID).collect();
         Err(Problem::BadId { id })
     }
+}
+
+/// A policy in Cedar's JSON form without its annotations.
+fn said(json: &serde_json::Value) -> String {
+    let parts = ["effect", "principal", "action", "resource", "conditions"];
+    let parts = parts.map(|part| json.get(part).map(ToString::to_string).unwrap_or_default());
+    parts.join("\n")
 }
 
 /// What a policy decides on: everything if it names no action.

@@ -13,6 +13,7 @@ use super::*;
 
 mod deciding;
 mod mistakes;
+mod starting;
 
 fn handle(text: &str) -> Handle {
     text.parse().unwrap()

@@ -183,6 +183,7 @@ fn obligations_that_say_nothing_or_stand_wrong_are_refused() {
         ("@delay(\"2h\")", "permit", "accept"),
         ("@redact(\"description\")", "permit", "accept"),
         ("@quarantine(\"why\")", "permit", "share"),
+        ("@redact(\"description\")", "permit", "forward"),
         ("@receipt(\"\")", "permit", "forward"),
         ("@backfill(\"2h\")", "permit", "forward"),
     ] {
