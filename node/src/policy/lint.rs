@@ -296,34 +296,25 @@ impl Policies {
         if rule.named(Kind::Member).next().is_some() {
             return None;
         }
-        'others: for other in self
+        let mut others = self
             .rules
             .values()
             .filter(|other| other.id != rule.id)
-            .filter(same)
-        {
-            if other.policy.effect() != effect || other.reads.calculates {
-                continue;
-            }
-            let (both, alone) = (set_of([rule, other]), set_of([other]));
-            for (action, cases) in holds {
-                if cases.iter().any(|case| case.held(&alone).is_empty()) {
-                    continue 'others;
-                }
-                let Some(grid) = Grid::of(&[rule, other], *action, now) else {
-                    continue 'others;
-                };
-                let uncovered = |case: Case| {
-                    let held = case.held(&both);
-                    held.contains(&rule.id) && !held.contains(&other.id)
-                };
-                if grid.cases().any(uncovered) {
-                    continue 'others;
-                }
-            }
-            return Some(Finding::Covered { by: other.id.clone() });
-        }
-        None
+            .filter(same);
+        let by = others.find(|other| {
+            other.policy.effect() == effect
+                && !other.reads.calculates
+                && other.said != rule.said
+                && covers(other, rule, holds, now)
+                // Of two that hold in the same cases only the later is told.
+                && !(is_before(rule, other) && self.covered_by(other, rule, now))
+        })?;
+        Some(Finding::Covered { by: by.id.clone() })
+    }
+
+    /// Whether `rule` holds in no case but those in which `other` does.
+    fn covered_by(&self, rule: &Rule, other: &Rule, now: Timestamp) -> bool {
+        rule.actions == other.actions && covers(other, rule, &BTreeMap::new(), now)
     }
 
     /// Other policies of an action and effect.
@@ -335,6 +326,26 @@ impl Policies {
             .filter(move |other| other.is_for(action) && other.id != id);
         rules.filter(move |other| other.policy.effect() == effect)
     }
+}
+
+/// Whether a policy is written before another.
+fn is_before(rule: &Rule, other: &Rule) -> bool {
+    (&rule.file, rule.start) < (&other.file, other.start)
+}
+
+/// Whether `other` holds whenever `rule` does. `holds` are cases in which `rule` does, tried first.
+fn covers(other: &Rule, rule: &Rule, holds: &BTreeMap<Action, Vec<Case>>, now: Timestamp) -> bool {
+    let (both, alone) = (set_of([rule, other]), set_of([other]));
+    if holds.values().flatten().any(|case| case.held(&alone).is_empty()) {
+        return false;
+    }
+    rule.actions.iter().all(|action| {
+        let uncovered = |case: Case| {
+            let held = case.held(&both);
+            held.contains(&rule.id) && !held.contains(&other.id)
+        };
+        Grid::of(&[rule, other], *action, now).is_some_and(|grid| !grid.cases().any(uncovered))
+    })
 }
 
 /// Whether a permit asks nothing of the partner, nor of the marking.

@@ -11,6 +11,7 @@ use hanse_protocol::tlp::Tlp;
 
 use super::*;
 
+mod any;
 mod deciding;
 mod mistakes;
 mod starting;
