@@ -10,7 +10,7 @@ use super::error::{PolicyError, Problem};
 use super::place::{Places, nearest};
 use super::reads::Reads;
 use super::schema::{Action, Kind};
-use super::split::{DEPTH, Piece, SIGNS};
+use super::split::{DEPTH, Piece};
 
 /// The longest id, bytes.
 const ID: usize = 64;
@@ -53,8 +53,7 @@ pub(super) fn read(
     let source = text.get(piece.start..piece.end).unwrap_or_default();
     let mut complain = |at: usize, id: Option<&str>, problem| errors.push(places.error(at, id, problem));
     if piece.tangled {
-        let (depth, signs) = (DEPTH, SIGNS);
-        complain(piece.start, None, Problem::Tangled { depth, signs });
+        complain(piece.start, None, Problem::Tangled { depth: DEPTH });
         return None;
     }
     if let Some(slot) = piece.slot {
@@ -88,6 +87,11 @@ pub(super) fn read(
         }
     }
     let json = policy.to_json().unwrap_or_default();
+    let reads = Reads::of(&json);
+    if reads.depth > DEPTH {
+        complain(piece.start, told, Problem::Tangled { depth: DEPTH });
+        return None;
+    }
     Some(Rule {
         file: file.to_owned(),
         start: piece.start,
@@ -96,7 +100,7 @@ pub(super) fn read(
         actions,
         said: said(&json),
         duty,
-        reads: Reads::of(&json),
+        reads,
         policy: policy.new_id(PolicyId::new(&id)),
         id,
     })
