@@ -209,7 +209,12 @@ fn lint_finds_what_never_decides() {
         of.map(|lint| lint.finding.clone()).collect()
     };
     assert_eq!(of("all"), [Finding::Everybody]);
-    assert_eq!(of("kind"), [Finding::Impossible, Finding::NeverUsed]);
+    let word = Finding::OddWord {
+        attribute: "kind",
+        word: "hospitl".to_owned(),
+        nearest: Some("hospital".to_owned()),
+    };
+    assert_eq!(of("kind"), [Finding::Impossible, word, Finding::NeverUsed]);
     assert_eq!(of("both"), [Finding::Impossible, Finding::NeverUsed]);
     assert_eq!(of("watr"), [Finding::Nobody, Finding::NeverUsed]);
     assert_eq!(
