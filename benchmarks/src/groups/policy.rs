@@ -235,12 +235,11 @@ impl Plain {
             ("targets".to_owned(), set(&item.targets)),
             ("confidence".to_owned(), RestrictedExpression::new_long(70)),
         ]);
-        let within = ["amber", "amber+strict", "red"];
-        let within: Result<HashSet<EntityUid>, _> = within
-            .iter()
-            .map(|tlp| format!("TLP::\"{tlp}\"").parse())
-            .collect();
-        entities.push(Entity::new("Item::\"item\"".parse()?, attributes, within?)?);
+        let mut within = HashSet::new();
+        for tlp in ["amber", "amber+strict", "red"] {
+            within.insert(format!("TLP::\"{tlp}\"").parse()?);
+        }
+        entities.push(Entity::new("Item::\"item\"".parse()?, attributes, within)?);
         let now = RestrictedExpression::new_datetime(NOW.to_string());
         let named = RestrictedExpression::new_bool(false);
         Ok(Self {

@@ -16,14 +16,14 @@ const LIST: usize = 256;
 const LONGEST: usize = 1_024;
 
 /// What `redaction.toml` says, as it is written.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RedactionFile {
     /// Regular expressions by their names.
     pub patterns: BTreeMap<String, String>,
-    /// Ends of internal host names: `intern.example`.
-    pub suffixes: Vec<String>,
-    /// Internal networks: `10.0.0.0/8`.
-    pub networks: Vec<String>,
+    /// Domains whose hosts are internal: `intern.example`. None if it says nothing of them.
+    pub domains: Option<Vec<String>>,
+    /// Internal networks: `10.0.0.0/8`. None if it says nothing of them.
+    pub networks: Option<Vec<String>>,
 }
 
 #[derive(Deserialize)]
@@ -38,10 +38,8 @@ struct Written {
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct WrittenInternal {
-    #[serde(default)]
-    suffixes: Vec<Spanned<String>>,
-    #[serde(default)]
-    networks: Vec<Spanned<String>>,
+    domains: Option<Vec<Spanned<String>>>,
+    networks: Option<Vec<Spanned<String>>>,
 }
 
 /// Reads the file.
@@ -73,18 +71,14 @@ pub(super) fn read(file: &PolicyFile, errors: &mut Vec<PolicyError>) -> Redactio
         (name, pattern)
     });
     let patterns = patterns.collect();
-    let WrittenInternal { suffixes, networks } = written.internal;
-    let suffixes = suffixes.into_iter().enumerate();
-    let suffixes = suffixes
-        .map(|(index, suffix)| bounded(index, "suffixes", suffix))
-        .collect();
-    let networks = networks.into_iter().enumerate();
-    let networks = networks
-        .map(|(index, network)| bounded(index, "networks", network))
-        .collect();
+    let mut list = |name: &str, values: Vec<Spanned<String>>| -> Vec<String> {
+        let values = values.into_iter().enumerate();
+        values.map(|(index, value)| bounded(index, name, value)).collect()
+    };
+    let WrittenInternal { domains, networks } = written.internal;
     RedactionFile {
         patterns,
-        suffixes,
-        networks,
+        domains: domains.map(|domains| list("domains", domains)),
+        networks: networks.map(|networks| list("networks", networks)),
     }
 }

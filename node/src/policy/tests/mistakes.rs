@@ -230,6 +230,11 @@ fn files_are_bounded_and_misspelt_ones_are_seen() {
         (trust.line, trust.problem),
         (2, Problem::OutOfBounds { .. })
     ));
+    let long = file("redaction.toml", "[internal]\nnetworks = []\ndomains = ['a', '']");
+    assert!(matches!(
+        (long.line, long.problem),
+        (3, Problem::OutOfBounds { .. })
+    ));
     let name = file("members.toml", "[circles]\nwater = ['Acme Water']");
     assert_eq!(
         (name.line, name.problem),
