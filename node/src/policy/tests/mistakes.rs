@@ -149,6 +149,36 @@ fn things_of_different_kinds_are_not_compared() {
 }
 
 #[test]
+fn text_that_is_not_what_it_looks_like_and_functions_that_there_are_not_are_refused() {
+    let latin_and_cyrillic = "w\u{430}ter";
+    assert_eq!(
+        condition(&format!("principal.sector == \"{latin_and_cyrillic}\"")),
+        Problem::Disguised
+    );
+    assert_eq!(
+        condition("principal.sector == \"a\u{202e}b\""),
+        Problem::Disguised
+    );
+    assert!(matches!(
+        condition("principal.sector.isEmpty()"),
+        Problem::WrongType { .. }
+    ));
+    assert!(matches!(
+        condition("duration(\"2h\", \"3h\") > duration(\"1h\")"),
+        Problem::UnknownFunction { .. }
+    ));
+    assert!(matches!(
+        condition("duration(\"2 hours\") > duration(\"1h\")"),
+        Problem::BadLiteral { .. }
+    ));
+    assert!(matches!(
+        condition("principal.tags == []"),
+        Problem::WrongType { .. }
+    ));
+    assert!(matches!(condition("today() > context.now"), Problem::Syntax(_)));
+}
+
+#[test]
 fn obligations_that_say_nothing_or_stand_wrong_are_refused() {
     let on = |annotation: &str, effect: &str, action: &str| {
         problem(&format!(
@@ -230,6 +260,11 @@ fn files_are_bounded_and_misspelt_ones_are_seen() {
         (trust.line, trust.problem),
         (2, Problem::OutOfBounds { .. })
     ));
+    let twice = problems([cedar(""), cedar("")].concat()).remove(0).problem;
+    assert_eq!(twice, Problem::DoubleFile);
+    let one = |n: usize| PolicyFile::new(format!("{n}.cedar"), " ".repeat(FILE_SIZE));
+    let together = problems((0..5).map(one).collect()).remove(0).problem;
+    assert!(matches!(together, Problem::TooLargeTogether { .. }));
     let long = file("redaction.toml", "[internal]\nnetworks = []\ndomains = ['a', '']");
     assert!(matches!(
         (long.line, long.problem),
