@@ -115,6 +115,11 @@ impl<'a> Content<'a> {
         content
     }
 
+    /// How much was struck out of the object at a place before it was signed; zero as issued.
+    pub fn redacted_at(&self, place: usize) -> u16 {
+        self.redacted.get(place).copied().unwrap_or_default()
+    }
+
     /// Reads content, finding where each object starts and ends; the objects are not looked into.
     pub fn read(bytes: &'a [u8]) -> Result<Self, ContentError> {
         if bytes.len() > limits::CONTENT {

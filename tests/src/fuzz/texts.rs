@@ -15,7 +15,8 @@ use tempfile::TempDir;
 pub(super) fn content(data: &[u8]) {
     if let Ok(content) = Content::read(data) {
         assert!(content.objects.len() <= limits::OBJECTS, "within bounds");
-        let again = Content::write(content.unmarked, content.floor, &content.objects);
+        let (unmarked, floor) = (content.unmarked, content.floor);
+        let again = Content::write_variants(unmarked, floor, &content.objects, &content.redacted);
         assert_eq!(Content::read(&again).as_ref(), Ok(&content), "verbatim");
         content
             .objects
