@@ -1,5 +1,7 @@
 use super::*;
 
+mod any;
+
 const SECRET: [u8; 32] = [7; 32];
 
 fn rules() -> Rules {
@@ -565,5 +567,79 @@ fn internal_names_are_found_however_they_are_written() {
         ("corporate.example of Acme Corp.", ""),
     ] {
         assert_eq!(found(text).unwrap_or_default(), stretch, "{text}");
+    }
+}
+
+#[test]
+fn what_is_struck_is_struck_in_its_translations_too() {
+    let texts = [
+        object("tool", 1, r#""name":"x","description":"ours""#),
+        object(
+            "language-content",
+            2,
+            &format!(
+                r#""object_ref":"{}","contents":{{"de":{{"description":"unseres","name":"y"}},"fr":{{"description":"notre"}}}}"#,
+                id("tool", 1, 4)
+            ),
+        ),
+    ];
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let all = asking(|it| it.properties.extend(["description".into()]));
+    let cuts = cut_all(&texts, Tlp::Red, &all);
+    assert!(
+        text(&cuts[1]).ends_with(r#""contents":{"de":{"name":"y"}}}"#),
+        "{}",
+        text(&cuts[1])
+    );
+    // Also where the part is marked, and the translation is not.
+    let marked = texts[0].replace(
+        r#""name""#,
+        &format!(
+            r#""granular_markings":[{{"marking_ref":"{}","selectors":["description"]}}],"name""#,
+            Tlp::Red.marking()
+        ),
+    );
+    let cuts = cut_all(&[&marked, texts[1]], Tlp::Green, &Redaction::default());
+    assert!(
+        text(&cuts[1]).ends_with(r#""contents":{"de":{"name":"y"}}}"#),
+        "{}",
+        text(&cuts[1])
+    );
+}
+
+#[test]
+fn a_victim_is_nowhere_even_where_only_its_own_object_asks_for_it() {
+    let texts = attack();
+    let objects: Vec<Object<'_>> = texts.iter().map(|text| Object::parse(text).unwrap()).collect();
+    let (none, victims) = (Redaction::default(), asking(|it| it.victims = true));
+    let glances: Vec<Glance<'_, '_>> = objects
+        .iter()
+        .map(|object| Glance {
+            object,
+            sight: Some(Sight {
+                parts: Tlp::Red,
+                redaction: if object.kind() == "identity" {
+                    &victims
+                } else {
+                    &none
+                },
+            }),
+        })
+        .collect();
+    let rules = rules();
+    let outlook = Outlook {
+        rules: &rules,
+        secret: &SECRET,
+        audience: b"acme",
+        hidden: &|_| false,
+    };
+    for cut in cut(&glances, &outlook) {
+        if let Cut::Shown { text, .. } = cut {
+            let text = text.to_lowercase();
+            assert!(
+                !text.contains("acme") && !text.contains(&id("identity", 1, 5)),
+                "{text}"
+            );
+        }
     }
 }
