@@ -13,7 +13,7 @@ use crate::redact::internal::Internal;
 use crate::stix::Object;
 
 /// Properties without which an object is no object, or another one, or freer: it does not go without.
-const KEPT: [&str; 8] = [
+pub(super) const KEPT: [&str; 8] = [
     "type",
     "id",
     "spec_version",
@@ -201,7 +201,8 @@ fn constants(pattern: &Pattern<'_>, search: &Search<'_>) -> Option<Why> {
             return None;
         }
         let is_host = |internal: &Internal, text: &str| {
-            matches!(path.object, "ipv4-addr" | "ipv6-addr" | "domain-name") && internal.is_host(text)
+            let host = matches!(path.object, "ipv4-addr" | "ipv6-addr" | "domain-name");
+            (host && internal.is_host(text)) || internal.is_wildcard(text)
         };
         comparison.values.iter().find_map(|value| match value {
             Value::Text(text) => search.matches(text).or_else(|| {
@@ -265,6 +266,7 @@ fn inner(work: &mut Work<'_>, search: &Search<'_>) {
 
 /// Replaces what is found in free text, and strikes members whose key tells it.
 fn free_text(work: &mut Work<'_>, search: &Search<'_>) {
+    let kind = work.object().kind();
     walk(work.object().json(), &mut |trail, value| {
         if text::is_telling(trail)
             && let Some(why) = search.matches(trail.key())
@@ -273,7 +275,7 @@ fn free_text(work: &mut Work<'_>, search: &Search<'_>) {
             return false;
         }
         if let Some(found) = value.as_str()
-            && text::is_free(trail, found)
+            && text::is_free(kind, trail, found)
             && let Some((replaced, whys)) = search.replace(found)
         {
             work.replace_for(trail.places(), quoted(&replaced), whys);

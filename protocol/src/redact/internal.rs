@@ -87,6 +87,19 @@ impl Internal {
         }
     }
 
+    /// Whether a text with `%` for anything, as `LIKE` has it, asks for what is internal: `%.corp`, `10.%`.
+    pub(super) fn is_wildcard(&self, text: &str) -> bool {
+        let Some(start) = text.strip_suffix('%') else {
+            let end = self.plain(text.trim_start_matches('%')).to_lowercase();
+            return text.starts_with('%') && end.starts_with('.') && self.is_name(&format!("x{end}"));
+        };
+        let numbers: Vec<&str> = start.trim_end_matches('.').split('.').collect();
+        let mut address = numbers.clone();
+        address.resize(4, "0");
+        let network = format!("{}/{}", address.join("."), 8 * numbers.len());
+        Network::read(&network).is_some_and(|network| self.is_network(network))
+    }
+
     fn is_network(&self, network: Network) -> bool {
         self.networks.iter().any(|internal| internal.holds(network))
     }
@@ -94,6 +107,10 @@ impl Internal {
     /// Whether a name in lower case, without a final dot, lies under an internal domain. A domain of one
     /// label is no host itself.
     fn is_name(&self, name: &str) -> bool {
+        if !name.is_ascii() {
+            let read = Observable::of_kind(ObservableKind::Domain, name);
+            return read.is_ok_and(|domain| self.is_name(domain.as_str()));
+        }
         self.domains
             .iter()
             .any(|domain| match name.strip_suffix(domain.as_str()) {
@@ -149,7 +166,7 @@ impl Internal {
                 behind.is_some_and(char::is_uppercase)
             });
             let mut ends = glued.map(|(at, _)| at).chain([plain.len()]);
-            if ends.any(|end| self.is_name(&plain.get(..end).unwrap_or_default().to_lowercase())) {
+            if ends.any(|end| self.is_name(&tail(&plain, end).to_lowercase())) {
                 let start = mailbox(text, host.start());
                 found.push(start..host.end());
             }
@@ -193,6 +210,15 @@ impl Internal {
             .filter(|candidate| candidate.contains(':'))
             .any(|candidate| Network::read(candidate).is_some_and(|network| self.is_network(network)))
     }
+}
+
+/// Longest end of a host name that is looked at, bytes: more than a name has.
+const HOST: usize = 512;
+
+/// What ends at `end`, as far as a host name may reach back.
+fn tail(text: &str, end: usize) -> &str {
+    let start = text.floor_char_boundary(end.saturating_sub(HOST));
+    text.get(start..end).unwrap_or_default()
 }
 
 /// Where the mailbox starts whose host starts at `host`: there, if it is no mailbox's.

@@ -1,6 +1,7 @@
 //! Granular markings (STIX 2.1, section 7.2.3): which parts they mark, and what becomes of them when
 //! parts go.
 
+use super::alone::KEPT;
 use super::work::Work;
 use super::{DropReason, Why};
 use crate::json::Json;
@@ -59,6 +60,14 @@ pub(super) fn strike_stricter(work: &mut Work<'_>, allowed: Tlp) -> Result<(), D
                 return Err(DropReason::Marking(path));
             }
             for places in found {
+                let property = places
+                    .first()
+                    .map(|place| work.path(&[*place]))
+                    .unwrap_or_default();
+                // Without its markings it would be freer than it is.
+                if KEPT.contains(&property.as_str()) {
+                    return Err(DropReason::Kept(property));
+                }
                 work.strike(&places, why.clone());
             }
         }
@@ -161,14 +170,7 @@ fn respelt(work: &Work<'_>, json: &Json<'_>, places: &[usize]) -> Option<String>
                 here = value;
             }
             Json::Array(elements) => {
-                let mut before = places.get(..depth)?.to_vec();
-                let gone = (0..*place).filter(|earlier| {
-                    before.push(*earlier);
-                    let struck = work.is_struck(&before);
-                    before.pop();
-                    struck
-                });
-                let gone = gone.count();
+                let gone = work.struck_before(places.get(..depth)?, *place);
                 moved |= gone > 0;
                 selector.push_str(&format!("[{}]", place - gone));
                 here = elements.get(*place)?;

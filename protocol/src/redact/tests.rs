@@ -183,6 +183,10 @@ fn what_is_internal_by_what_it_is_is_dropped() {
             6,
             "[ipv4-addr:value = '203.0.113.1'] AND [domain-name:value LIKE '%x.db.corp']",
         ),
+        indicator(
+            11,
+            "[ipv4-addr:value LIKE '192.168.%'] OR [url:value = 'http://a.example/']",
+        ),
         fact("ipv4-addr", 7, r#""value":"203.0.113.1""#),
         indicator(8, "[url:value = 'http://a.example/corp']"),
         fact(
@@ -210,6 +214,9 @@ fn what_is_internal_by_what_it_is_is_dropped() {
         );
     }
     assert_eq!(cuts[5], Cut::Dropped(DropReason::Internal("pattern".into())));
+    assert_eq!(cuts[6], Cut::Dropped(DropReason::Internal("pattern".into())));
+    let cuts = [&cuts[..6], &cuts[7..]].concat();
+    let texts = [&texts[..6], &texts[7..]].concat();
     assert_eq!(text(&cuts[6]), texts[6]);
     assert_eq!(text(&cuts[7]), texts[7]);
     // What the traffic came from cannot be guessed from its id any more.
@@ -284,6 +291,9 @@ fn stricter_parts_go_with_their_markings_and_the_others_are_counted_anew() {
     };
     assert_eq!((text.as_ref(), strikes.len()), (marked.as_str(), 0));
 
+    let unmarked = tool(&[part(Tlp::Red, r#""granular_markings""#)]);
+    let cuts = cut_all(&[&unmarked], Tlp::Green, &none);
+    assert_eq!(cuts, [Cut::Dropped(DropReason::Kept("granular_markings".into()))]);
     for lost in [
         part(Tlp::Red, r#""nmae""#),
         part(Tlp::Red, "7"),
@@ -534,7 +544,7 @@ fn rules_that_cannot_be_used_are_refused_with_their_reason() {
 
 #[test]
 fn internal_names_are_found_however_they_are_written() {
-    let rules = Rules::new(&[], &["corp", "acme.example"], &Rules::NETWORKS).unwrap();
+    let rules = Rules::new(&[], &["corp", "acme.example", "bücher.example"], &Rules::NETWORKS).unwrap();
     let found = |text: &str| {
         let mut found = rules.internal().find(text);
         found.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
@@ -546,6 +556,7 @@ fn internal_names_are_found_however_they_are_written() {
         ("at DB1 (dot) corp", ""),
         ("at db1(dot)corp", "db1(dot)corp"),
         ("ask acme.example.Then go", "acme.example.Then"),
+        ("im Wiki.BÜCHER.example", "Wiki.BÜCHER.example"),
         ("10.0.0.1:8080", "10.0.0.1"),
         ("x010.000.000.001", "010.000.000.001"),
         ("net 192.168.0.0/16.", "192.168.0.0/16"),

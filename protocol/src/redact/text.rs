@@ -123,49 +123,35 @@ impl<'s> Search<'s> {
     }
 }
 
-/// Properties of an object that are no text whatever they hold: what the norm counts, names from a
-/// vocabulary, or is read by machines.
-const NO_TEXT: [&str; 31] = [
+/// Properties that are no text whatever they hold: what the norm counts, or what machines decide by.
+const NO_TEXT: [&str; 17] = [
     "type",
     "id",
     "spec_version",
     "lang",
-    "pattern",
     "pattern_type",
     "pattern_version",
     "relationship_type",
     "identity_class",
     "sectors",
-    "roles",
-    "region",
-    "country",
     "opinion",
-    "context",
-    "sophistication",
-    "resource_level",
-    "primary_motivation",
-    "secondary_motivations",
-    "personal_motivations",
-    "architecture_execution_envs",
-    "implementation_languages",
-    "capabilities",
     "kill_chain_phases",
-    "result",
     "protocols",
     "mime_type",
     "payload_bin",
     "encryption_algorithm",
+    "extension_type",
     "extension_types",
-    "extension_properties",
 ];
 
-/// Whether a string is free text.
-pub(super) fn is_free(trail: &Trail<'_>, text: &str) -> bool {
+/// Whether a string of an object of type `kind` is free text. Words from open vocabularies are: they may
+/// be anybody's. So is everything under a property of somebody's own making.
+pub(super) fn is_free(kind: &str, trail: &Trail<'_>, text: &str) -> bool {
     let property = trail.property();
     let named = NO_TEXT.contains(&property)
-        || property.ends_with("_types")
         || matches!(property, "object_marking_refs" | "granular_markings")
-        || (trail.depth() > 1 && matches!(trail.key(), "payload_bin" | "extension_type" | "mime_type"))
+        || (kind == "indicator" && property == "pattern")
+        || matches!(trail.key(), "payload_bin" | "extension_type" | "mime_type")
         || trail.keys().any(|key| key == "hashes");
     !named && type_of_id(text).is_none() && Instant::parse(text).is_none()
 }

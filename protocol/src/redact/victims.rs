@@ -86,7 +86,8 @@ pub(super) fn victims<'o>(objects: &[Glance<'o, '_>]) -> BTreeSet<Cow<'o, str>> 
 
 /// Whether a word says that it is about a victim.
 pub(super) fn is_victim(word: &str) -> bool {
-    word.to_ascii_lowercase().contains("victim")
+    let mut letters = word.as_bytes().windows(6);
+    letters.any(|letters| letters.eq_ignore_ascii_case(b"victim"))
 }
 
 fn identity<'o>(value: &'o Json<'o>) -> Option<Cow<'o, str>> {

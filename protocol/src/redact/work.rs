@@ -77,6 +77,19 @@ impl<'o> Work<'o> {
         false
     }
 
+    /// How many elements before one of the list at `places` go.
+    pub(super) fn struck_before(&self, places: &[usize], place: usize) -> usize {
+        let mut edits = &self.edits;
+        for place in places {
+            match edits.get(*place) {
+                Some(Edit::Within(inner)) => edits = inner,
+                _ => return 0,
+            }
+        }
+        let before = edits.touched().take_while(|earlier| *earlier < place);
+        before.filter(|earlier| edits.strikes(*earlier)).count()
+    }
+
     /// The properties of the object in which something changes.
     pub(super) fn touched(&self) -> impl Iterator<Item = &'o str> {
         let members = self.object.json().as_object().unwrap_or_default();
