@@ -169,11 +169,22 @@ impl<'o, 'r, 'a> Bundle<'o, 'r, 'a> {
         };
         let struck = |redaction: &Redaction| redaction.victims && !redaction.pseudonyms;
         let pseudonyms = |redaction: &Redaction| redaction.pseudonyms;
+        // Objects that ask for either are searched for all names.
+        let asks = |sight: &Sight<'_>| sight.redaction.victims || sight.redaction.pseudonyms;
+        let all_ask = self
+            .glances
+            .iter()
+            .filter_map(|glance| glance.sight.as_ref())
+            .all(asks);
+        let own = |pseudonym: bool, wanted: &dyn Fn(&Redaction) -> bool| match all_ask {
+            true => Names::default(),
+            false => of(pseudonym, wanted, true),
+        };
         VictimNames {
             struck: of(false, &struck, false),
             pseudonyms: of(true, &pseudonyms, false),
-            own_struck: of(false, &struck, true),
-            own_pseudonyms: of(true, &pseudonyms, true),
+            own_struck: own(false, &struck),
+            own_pseudonyms: own(true, &pseudonyms),
         }
     }
 

@@ -108,6 +108,7 @@ fn suffering<'o>(relationship: &'o Object<'o>) -> Option<Cow<'o, str>> {
 }
 
 /// Names to look for in free text.
+#[derive(Default)]
 pub(super) struct Names {
     expressions: Vec<Expression>,
     pseudonyms: bool,
