@@ -51,7 +51,8 @@ pub(super) fn contributes(kind: &str, property: &str) -> bool {
         "windows-registry-key" => &["key", "values"],
         "x509-certificate" => &["hashes", "serial_number"],
         _ => {
-            const NEVER: [&str; 8] = [
+            const NEVER: [&str; 9] = [
+                "created_by_ref",
                 "description",
                 "labels",
                 "confidence",

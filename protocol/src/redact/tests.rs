@@ -1,6 +1,8 @@
 use super::*;
 
 mod any;
+mod rules;
+mod victims;
 
 const SECRET: [u8; 32] = [7; 32];
 
@@ -315,79 +317,6 @@ fn stricter_parts_go_with_their_markings_and_the_others_are_counted_anew() {
     );
 }
 
-/// A water board that was attacked, and what is said of it.
-fn attack() -> Vec<String> {
-    let board = id("identity", 1, 5);
-    vec![
-        object("identity", 1, r#""name":"Acme Water","identity_class":"organization","sectors":["water"],"contact_information":"bob@acme.example","aliases":["ACW"]"#)
-            .replace(&id("identity", 1, 4), &board),
-        object("relationship", 2, &format!(
-            r#""relationship_type":"targets","source_ref":"{}","target_ref":"{board}""#, id("malware", 4, 4)
-        )),
-        object("sighting", 3, &format!(
-            r#""sighting_of_ref":"{}","where_sighted_refs":["{board}","{}"],"description":"seen at ACME-WATER by acw""#,
-            id("malware", 4, 4), id("location", 9, 4)
-        )),
-        object("malware", 4, r#""is_family":false,"description":"macaws fly to acmewater.example""#),
-        object("report", 5, &format!(
-            r#""name":"r","published":"2026-01-01T00:00:00Z","object_refs":["{}","{}","{board}"]"#,
-            id("malware", 4, 4), id("relationship", 2, 4)
-        )),
-        object("language-content", 6, &format!(
-            r#""object_ref":"{board}","contents":{{"de":{{"name":"Acme Wasser"}}}}"#
-        )),
-    ]
-}
-
-#[test]
-fn victims_go_with_all_that_tells_of_them() {
-    let texts = attack();
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let cuts = cut_all(&texts, Tlp::Red, &asking(|it| it.victims = true));
-    assert_eq!(cuts[0], Cut::Dropped(DropReason::Victim));
-    assert!(
-        matches!(&cuts[1], Cut::Dropped(DropReason::Unsound { strike, .. }) if strike.path == "target_ref")
-    );
-    assert!(text(&cuts[2]).ends_with(r#""description":"seen at [redacted] by [redacted]"}"#));
-    assert_eq!(paths(&cuts[2]), ["description", "where_sighted_refs"]);
-    assert!(
-        text(&cuts[3]).ends_with(r#""macaws fly to [redacted].example"}"#),
-        "{}",
-        text(&cuts[3])
-    );
-    let left = format!(r#""object_refs":["{}"]}}"#, id("malware", 4, 4));
-    assert!(text(&cuts[4]).ends_with(&left), "{}", text(&cuts[4]));
-    assert!(matches!(&cuts[5], Cut::Dropped(DropReason::Unsound { .. })));
-}
-
-#[test]
-fn pseudonyms_are_the_same_for_one_partner_and_others_for_the_next() {
-    let texts = attack();
-    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
-    let redaction = asking(|it| it.pseudonyms = true);
-    let cuts = cut_all(&texts, Tlp::Red, &redaction);
-    assert_eq!(cuts, cut_all(&texts, Tlp::Red, &redaction));
-    let board = serde_json::from_str::<serde_json::Value>(text(&cuts[0])).unwrap();
-    let (new, name) = (board["id"].as_str().unwrap(), board["name"].as_str().unwrap());
-    assert!(name.starts_with("Organisation ") && name.len() == 17, "{name}");
-    assert_eq!(board["sectors"][0], "water");
-    assert_eq!(board.get("contact_information").or(board.get("aliases")), None);
-    assert!(text(&cuts[1]).contains(&format!(r#""target_ref":"{new}""#)));
-    assert!(text(&cuts[2]).contains(&format!(r#""where_sighted_refs":["{new}"]"#)));
-    assert!(text(&cuts[2]).contains(&format!("seen at {name} by {name}")));
-    assert!(text(&cuts[4]).contains(new));
-    // What is left of the translation would be nothing.
-    assert!(matches!(&cuts[5], Cut::Dropped(_)), "{}", told(&cuts[5]));
-    for cut in &cuts {
-        let told = told(cut).to_lowercase();
-        let told = told.split('\n').next().unwrap();
-        assert!(
-            !told.contains(&id("identity", 1, 5)) && !told.contains("acme"),
-            "{told}"
-        );
-    }
-}
-
 #[test]
 fn references_to_what_is_not_seen_go_and_so_does_what_needs_them() {
     let texts = [
@@ -509,79 +438,6 @@ fn an_id_made_from_what_was_struck_is_replaced_wherever_it_stands() {
 }
 
 #[test]
-fn rules_that_cannot_be_used_are_refused_with_their_reason() {
-    let new = |patterns: &[(&str, &str)]| Rules::new(patterns, &[], &[]).unwrap_err();
-    assert_eq!(new(&[("a", "x"), ("a", "y")]), RuleError::Twice("a".into()));
-    assert_eq!(new(&[("", "x")]), RuleError::Name(String::new()));
-    assert!(
-        matches!(new(&[("a", "(")]), RuleError::Syntax { reason, .. } if reason.contains("unclosed group"))
-    );
-    assert_eq!(new(&[("a", r"\w{1000}{100}")]), RuleError::TooLarge("a".into()));
-    let long = "x".repeat(1_025);
-    assert_eq!(
-        new(&[("a", &long)]),
-        RuleError::TooLong {
-            name: "a".into(),
-            bytes: 1_025
-        }
-    );
-    let many = vec![("a", "x"); 65];
-    assert_eq!(new(&many), RuleError::TooMany { count: 65, bound: 64 });
-    assert_eq!(
-        Rules::new(&[], &["a b"], &[]).unwrap_err(),
-        RuleError::Domain("a b".into())
-    );
-    assert_eq!(
-        Rules::new(&[], &[], &["10.0.0.0/33"]).unwrap_err(),
-        RuleError::Network("10.0.0.0/33".into())
-    );
-    let unknown = asking(|it| {
-        it.patterns.insert("nobody".into());
-    });
-    let cuts = cut_all(&[&object("tool", 1, r#""name":"x""#)], Tlp::Red, &unknown);
-    assert_eq!(cuts, [Cut::Dropped(DropReason::NoPattern("nobody".into()))]);
-}
-
-#[test]
-fn internal_names_are_found_however_they_are_written() {
-    let rules = Rules::new(&[], &["corp", "acme.example", "bücher.example"], &Rules::NETWORKS).unwrap();
-    let found = |text: &str| {
-        let mut found = rules.internal().find(text);
-        found.sort_by_key(|range| (range.start, std::cmp::Reverse(range.end)));
-        found.first().map(|range| text[range.clone()].to_owned())
-    };
-    for (text, stretch) in [
-        ("at db1.corp.", "db1.corp"),
-        ("at db1[.]corp now", "db1[.]corp"),
-        ("at DB1 (dot) corp", ""),
-        ("at db1(dot)corp", "db1(dot)corp"),
-        ("ask acme.example.Then go", "acme.example.Then"),
-        ("im Wiki.BÜCHER.example", "Wiki.BÜCHER.example"),
-        ("10.0.0.1:8080", "10.0.0.1"),
-        ("x010.000.000.001", "010.000.000.001"),
-        ("net 192.168.0.0/16.", "192.168.0.0/16"),
-        ("110.0.0.1", ""),
-        ("198.51.100.1", ""),
-        ("1.0.0.10.in-addr.arpa", "1.0.0.10.in-addr.arpa"),
-        ("FE80::1, and", "FE80::1"),
-        ("at fd00[:]12::9.", "fd00[:]12::9."),
-        ("12:30:45 on the 2001:db8::1", ""),
-        (r"\\nas\share\a.txt!", r"\\nas\share\a.txt!"),
-        (r"\\a.example\share", ""),
-        (
-            "hxxp://user@wiki[.]corp:80/p.html and",
-            "hxxp://user@wiki[.]corp:80/p.html",
-        ),
-        ("http://[fd00::1]/x", "http://[fd00::1]/x"),
-        ("http://evil.example/?u=a.corp", "a.corp"),
-        ("bob[at]mail.corp", "bob[at]mail.corp"),
-        ("corporate.example of Acme Corp.", ""),
-    ] {
-        assert_eq!(found(text).unwrap_or_default(), stretch, "{text}");
-    }
-}
-
-#[test]
 fn what_is_struck_is_struck_in_its_translations_too() {
     let texts = [
         object("tool", 1, r#""name":"x","description":"ours""#),
@@ -616,41 +472,4 @@ fn what_is_struck_is_struck_in_its_translations_too() {
         "{}",
         text(&cuts[1])
     );
-}
-
-#[test]
-fn a_victim_is_nowhere_even_where_only_its_own_object_asks_for_it() {
-    let texts = attack();
-    let objects: Vec<Object<'_>> = texts.iter().map(|text| Object::parse(text).unwrap()).collect();
-    let (none, victims) = (Redaction::default(), asking(|it| it.victims = true));
-    let glances: Vec<Glance<'_, '_>> = objects
-        .iter()
-        .map(|object| Glance {
-            object,
-            sight: Some(Sight {
-                parts: Tlp::Red,
-                redaction: if object.kind() == "identity" {
-                    &victims
-                } else {
-                    &none
-                },
-            }),
-        })
-        .collect();
-    let rules = rules();
-    let outlook = Outlook {
-        rules: &rules,
-        secret: &SECRET,
-        audience: b"acme",
-        hidden: &|_| false,
-    };
-    for cut in cut(&glances, &outlook) {
-        if let Cut::Shown { text, .. } = cut {
-            let text = text.to_lowercase();
-            assert!(
-                !text.contains("acme") && !text.contains(&id("identity", 1, 5)),
-                "{text}"
-            );
-        }
-    }
 }
