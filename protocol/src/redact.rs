@@ -15,6 +15,7 @@ mod bundle;
 mod ids;
 mod internal;
 mod markings;
+mod names;
 mod rules;
 #[cfg(test)]
 mod tests;

@@ -264,13 +264,18 @@ fn inner(work: &mut Work<'_>, search: &Search<'_>) {
     }
 }
 
-/// Replaces what is found in free text, and strikes members whose key tells it.
+/// Replaces what is found in free text, and strikes members whose key tells it and packed data that
+/// holds it.
 fn free_text(work: &mut Work<'_>, search: &Search<'_>) {
     let kind = work.object().kind();
     walk(work.object().json(), &mut |trail, value| {
         if text::is_telling(trail)
             && let Some(why) = search.matches(trail.key())
         {
+            work.strike(trail.places(), why);
+            return false;
+        }
+        if let Some(why) = packed(trail.key(), value).and_then(|packed| search.matches(&packed)) {
             work.strike(trail.places(), why);
             return false;
         }
@@ -282,4 +287,11 @@ fn free_text(work: &mut Work<'_>, search: &Search<'_>) {
         }
         true
     });
+}
+
+/// What an artifact (section 6.1) holds, as far as it is text.
+fn packed(key: &str, value: &Json<'_>) -> Option<String> {
+    let data = value.as_str().filter(|_| key == "payload_bin")?;
+    let data = data_encoding::BASE64.decode(data.as_bytes()).ok()?;
+    Some(String::from_utf8_lossy(&data).into_owned())
 }

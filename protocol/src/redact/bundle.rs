@@ -5,9 +5,10 @@ use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::ids::{Mint, canonical, contributes, is_guessable};
+use super::names::Names;
 use super::text::Search;
 use super::trail::{Trail, walk};
-use super::victims::{Names, victims};
+use super::victims::victims;
 use super::work::Work;
 use super::{Cut, DropReason, Glance, Outlook, Redaction, Sight, Why, alone};
 use crate::json::Json;

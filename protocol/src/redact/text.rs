@@ -7,8 +7,8 @@ use std::ops::Range;
 use regex::Regex;
 
 use super::internal::Internal;
+use super::names::Names;
 use super::trail::Trail;
-use super::victims::Names;
 use super::{DropReason, Redaction, Rules, Why};
 use crate::pattern::instant::Instant;
 use crate::stix::type_of_id;

@@ -111,3 +111,44 @@ fn a_victim_is_nowhere_even_where_only_its_own_object_asks_for_it() {
         }
     }
 }
+
+#[test]
+fn a_victim_is_found_by_what_people_call_it() {
+    let victim = object(
+        "identity",
+        1,
+        r#""name":"Acme Wasser & Co. KG","roles":["victim"],"contact_information":"Bob <bob@acme.example>, +49 431 1""#,
+    );
+    let note = |content: &str| {
+        let more = format!(r#""content":"{content}","object_refs":["{}"]"#, id("tool", 2, 4));
+        object("note", 2, &more)
+    };
+    let redaction = asking(|it| it.victims = true);
+    for (content, left) in [
+        ("Acme Wasser's and ACME WASSERS", "[redacted]'s and [redacted]S"),
+        (
+            "acmewasser.example/Acme%20Wasser",
+            "[redacted].example/[redacted]",
+        ),
+        (
+            "Acme Wasser & Co. KG, Acme-Wasser&Co",
+            "[redacted], [redacted]&Co",
+        ),
+        ("ask bob@acme.example", "ask [redacted]"),
+        ("the acme of wasser", "the acme of wasser"),
+    ] {
+        let cuts = cut_all(&[&victim, &note(content)], Tlp::Red, &redaction);
+        assert!(
+            text(&cuts[1]).contains(&format!(r#""content":"{left}""#)),
+            "{}",
+            text(&cuts[1])
+        );
+    }
+    let packed = fact(
+        "artifact",
+        3,
+        r#""url":"http://a.example/","payload_bin":"c2VlbiBhdCBBY21lIFdhc3Nlcg==""#,
+    );
+    let cuts = cut_all(&[&victim, &packed], Tlp::Red, &redaction);
+    assert_eq!(paths(&cuts[1]), ["id", "payload_bin"]);
+}
