@@ -130,3 +130,33 @@ impl Mint {
         format!("Organisation {a:02X}{b:02X}")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_takes_the_place_of_an_id_hangs_on_secret_audience_and_id() {
+        let id = "identity--115a7497-e13b-5ba9-af77-c26994dc0ce5";
+        let all = [
+            (Mint::new(&[1; 32], b"acme"), id.to_owned()),
+            (Mint::new(&[2; 32], b"acme"), id.to_owned()),
+            (Mint::new(&[1; 32], b"cert"), id.to_owned()),
+            (Mint::new(&[1; 32], b"acme"), id.replace("ce5", "ce6")),
+        ];
+        let ids: std::collections::BTreeSet<String> = all.iter().map(|(mint, id)| mint.id(id)).collect();
+        let names: std::collections::BTreeSet<String> = all.iter().map(|(mint, id)| mint.name(id)).collect();
+        assert_eq!((ids.len(), names.len()), (4, 4));
+        for new in &ids {
+            assert_eq!(type_of_id(new), Some("identity"));
+            assert!(!is_guessable(new) && is_guessable(id), "{new}");
+        }
+        let [(mint, _), ..] = &all;
+        let upper = id.to_uppercase().replace("IDENTITY", "identity");
+        assert_eq!((mint.id(id), mint.name(id)), (mint.id(&upper), mint.name(&upper)));
+        assert!(
+            !mint.id(id).contains(&mint.name(id)[13..].to_lowercase()),
+            "one does not tell of the other"
+        );
+    }
+}
