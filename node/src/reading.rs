@@ -6,7 +6,7 @@ use std::collections::HashSet;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use hanse_protocol::admission::{self, Admitted, Opened};
+use hanse_protocol::admission::{self, Admitted, Opened, Placed};
 use hanse_protocol::audit::{AuditLine, Head};
 use hanse_protocol::identity::{Handle, RecordId};
 use hanse_protocol::local::{self, Match, ObjectView, Readable, RecordView};
@@ -26,7 +26,10 @@ use crate::store::{Reader, StoreError, StoredRecord, unless_damaged};
 
 mod community;
 mod healing;
+mod variants;
 mod warnings;
+
+use variants::Variants;
 
 /// Most bytes of log read for one page.
 const PAGE_BYTES: usize = 4 << 20;
@@ -171,11 +174,11 @@ impl Reading {
     }
 
     /// The objects at these places, and whether there were more than an answer holds. What has
-    /// expired is no match.
+    /// expired is no match, nor is what its author gave us with less struck out of it.
     fn matches(&self, hits: &[(Position, u16)], ceiling: Tlp) -> Result<(Vec<Match>, bool), ReadingError> {
         let now = crate::clock::now();
         let mut bytes = 0;
-        let mut matches = Vec::new();
+        let mut variants = Variants::default();
         // Hits of one record in a row: it is opened once.
         for hits in hits.chunk_by(|a, b| a.0 == b.0) {
             let Some((position, _)) = hits.first() else {
@@ -188,23 +191,18 @@ impl Reading {
                 continue;
             }
             let places: Vec<_> = hits.iter().map(|(_, place)| usize::from(*place)).collect();
-            for (tlp, object) in book.objects_at(&places) {
-                if tlp > ceiling {
+            for (key, found) in book.objects_at(&places) {
+                if found.tlp > ceiling {
                     continue;
                 }
-                bytes += object.get().len();
-                if bytes > ANSWER_BYTES && !matches.is_empty() {
-                    return Ok((matches, true));
+                bytes += found.object.get().len();
+                if bytes > ANSWER_BYTES && !variants.is_empty() {
+                    return Ok((variants.into_matches(), true));
                 }
-                matches.push(Match {
-                    record: *book.admitted.id(),
-                    author: book.admitted.header().author.clone(),
-                    tlp,
-                    object,
-                });
+                variants.add(key, found);
             }
         }
-        Ok((matches, false))
+        Ok((variants.into_matches(), false))
     }
 
     /// One record.
@@ -500,13 +498,36 @@ impl Reading {
 }
 
 impl Book {
-    /// The objects at these places with their markings.
-    fn objects_at(&self, places: &[usize]) -> Vec<(Tlp, Box<RawValue>)> {
+    /// The objects at these places, each with what its variants have in common.
+    fn objects_at(&self, places: &[usize]) -> Vec<(variants::Key, Match)> {
+        let header = self.admitted.header();
         let opened = self.opened.as_ref();
         let objects = opened.and_then(|opened| opened.objects_at(places).ok());
-        let objects = objects.unwrap_or_default().into_iter();
-        let raw = objects.map(|(tlp, raw)| Some((tlp, RawValue::from_string(raw.to_owned()).ok()?)));
-        raw.flatten().collect()
+        let matched = |placed: Placed<'_>| {
+            let Placed {
+                object,
+                tlp,
+                redacted,
+            } = placed;
+            let key = variants::Key {
+                author: header.author.clone(),
+                id: object.id().to_owned(),
+                version: object.version().unwrap_or(header.created),
+            };
+            let found = Match {
+                record: *self.admitted.id(),
+                author: header.author.clone(),
+                tlp,
+                redacted,
+                object: RawValue::from_string(object.raw().to_owned()).ok()?,
+            };
+            Some((key, found))
+        };
+        objects
+            .unwrap_or_default()
+            .into_iter()
+            .filter_map(matched)
+            .collect()
     }
 
     /// Whether anything of it may be told under `ceiling`: not if all it says lies above.
@@ -556,10 +577,15 @@ impl Book {
         }
         let sound = self.opened.as_ref()?.sound().ok()?;
         let (unmarked, floor) = (sound.content.unmarked, sound.content.floor);
-        let views = sound.objects.iter().filter_map(|object| {
+        let views = sound.objects.iter().enumerate().filter_map(|(place, object)| {
             let tlp = object.tlp(unmarked, floor);
+            let redacted = sound.content.redacted_at(place);
             let object = RawValue::from_string(object.raw().to_owned()).ok()?;
-            (tlp <= ceiling).then_some(ObjectView { tlp, object })
+            (tlp <= ceiling).then_some(ObjectView {
+                tlp,
+                redacted,
+                object,
+            })
         });
         Some(views.collect())
     }

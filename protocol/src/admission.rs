@@ -15,7 +15,7 @@ use crate::timestamp::Timestamp;
 
 mod body;
 
-pub use body::{Opened, Reader, Reading, Sound, Unsealed, Whole, WrongBody, binding};
+pub use body::{Opened, Placed, Reader, Reading, Sound, Unsealed, Whole, WrongBody, binding};
 
 /// A header in its one spelling, with its id. Nothing is verified yet: nothing may be remembered
 /// of it.

@@ -1,5 +1,5 @@
-//! What a body holds once it is opened: the objects, byte for byte as issued, and how freely those
-//! without a marking may be shared.
+//! What a body holds once it is opened: the objects, byte for byte as issued, how freely those without a
+//! marking may be shared, and which of them are variants, something having been struck for their readers.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -20,6 +20,9 @@ pub struct Content<'a> {
     /// The objects as issued, unparsed, each at most [`limits::OBJECT`] bytes, together at most
     /// [`limits::OBJECTS`].
     pub objects: Vec<&'a str>,
+    /// How much was struck out of each object before it was signed, in their order: zero as issued.
+    /// Empty if all are as issued.
+    pub redacted: Vec<u16>,
 }
 
 /// Why bytes are no content.
@@ -45,16 +48,17 @@ pub enum ContentError {
         /// Column in bytes, from 0 as `serde_json` counts.
         column: usize,
     },
-    /// A key other than the three.
+    /// A key other than the four.
     #[error("content has no key `{0}`")]
     UnknownKey(String),
-    /// One of the three keys occurs twice.
+    /// One of the four keys occurs twice.
     #[error("content has `{0}` twice")]
     DuplicateKey(&'static str),
-    /// One of the three keys is missing.
+    /// One of the keys `unmarked`, `floor` and `objects` is missing.
     #[error("content lacks `{0}`")]
     MissingKey(&'static str),
-    /// `unmarked` or `floor` is no TLP label in its one spelling, lower case.
+    /// `unmarked` or `floor` is no TLP label in its one spelling, lower case, or `redacted` no list of
+    /// whole numbers up to 65,535.
     #[error("`{0}` of content has an unknown value")]
     Value(&'static str),
     /// More than [`limits::OBJECTS`].
@@ -68,6 +72,17 @@ pub enum ContentError {
         /// Its size.
         bytes: usize,
     },
+    /// `redacted` does not say of each object how much was struck.
+    #[error("content has {objects} objects, and says of {counts} how much was struck")]
+    RedactedCount {
+        /// The objects.
+        objects: usize,
+        /// Those that it speaks of.
+        counts: usize,
+    },
+    /// `redacted` is there though nothing was struck: then it is left out.
+    #[error("content has `redacted` though nothing was struck")]
+    NothingRedacted,
 }
 
 impl<'a> Content<'a> {
@@ -75,14 +90,21 @@ impl<'a> Content<'a> {
     /// must be a JSON text, as the raw text of a [`crate::stix::Object`] is. Bounds are not checked
     /// here but by [`Content::read`] and by [`crate::compress::pack`].
     pub fn write(unmarked: Tlp, floor: Tlp, objects: &[&str]) -> Vec<u8> {
+        Self::write_variants(unmarked, floor, objects, &[])
+    }
+
+    /// As [`Content::write`], with how much was struck out of each object; if that is nothing of all, as
+    /// if it had not been said.
+    pub fn write_variants(unmarked: Tlp, floor: Tlp, objects: &[&str], redacted: &[u16]) -> Vec<u8> {
         let room: usize = objects.iter().map(|object| object.len() + 1).sum();
         let mut content = Vec::with_capacity(room + 64);
-        let head = format!(
-            r#"{{"unmarked":"{}","floor":"{}","objects":["#,
-            unmarked.name(),
-            floor.name()
-        );
-        content.extend_from_slice(head.as_bytes());
+        let (unmarked, floor) = (unmarked.name(), floor.name());
+        content.extend_from_slice(format!(r#"{{"unmarked":"{unmarked}","floor":"{floor}""#).as_bytes());
+        if redacted.iter().any(|count| *count > 0) {
+            let counts: Vec<String> = redacted.iter().map(u16::to_string).collect();
+            content.extend_from_slice(format!(r#","redacted":[{}]"#, counts.join(",")).as_bytes());
+        }
+        content.extend_from_slice(br#","objects":["#);
         for (index, object) in objects.iter().enumerate() {
             if index > 0 {
                 content.push(b',');
@@ -91,6 +113,11 @@ impl<'a> Content<'a> {
         }
         content.extend_from_slice(b"]}");
         content
+    }
+
+    /// How much was struck out of the object at a place before it was signed; zero as issued.
+    pub fn redacted_at(&self, place: usize) -> u16 {
+        self.redacted.get(place).copied().unwrap_or_default()
     }
 
     /// Reads content, finding where each object starts and ends; the objects are not looked into.
@@ -145,7 +172,7 @@ impl<'a> Visitor<'a> for Whole<'_> {
     }
 
     fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<Content<'a>, A::Error> {
-        let (mut unmarked, mut floor, mut objects) = (None, None, None);
+        let (mut unmarked, mut floor, mut objects, mut redacted) = (None, None, None, None);
         while let Some(Key(key)) = map.next_key()? {
             match key.as_ref() {
                 "unmarked" if unmarked.is_none() => {
@@ -156,6 +183,11 @@ impl<'a> Visitor<'a> for Whole<'_> {
                     let refusal = &mut *self.refusal;
                     objects = Some(map.next_value_seed(Objects { refusal })?);
                 }
+                "redacted" if redacted.is_none() => {
+                    let refusal = &mut *self.refusal;
+                    redacted = Some(map.next_value_seed(Counts { refusal })?);
+                }
+                "redacted" => return refuse(self.refusal, ContentError::DuplicateKey("redacted")),
                 "unmarked" => return refuse(self.refusal, ContentError::DuplicateKey("unmarked")),
                 "floor" => return refuse(self.refusal, ContentError::DuplicateKey("floor")),
                 "objects" => return refuse(self.refusal, ContentError::DuplicateKey("objects")),
@@ -166,11 +198,20 @@ impl<'a> Visitor<'a> for Whole<'_> {
             (None, ..) => refuse(self.refusal, ContentError::MissingKey("unmarked")),
             (_, None, _) => refuse(self.refusal, ContentError::MissingKey("floor")),
             (.., None) => refuse(self.refusal, ContentError::MissingKey("objects")),
-            (Some(unmarked), Some(floor), Some(objects)) => Ok(Content {
-                unmarked,
-                floor,
-                objects,
-            }),
+            (Some(unmarked), Some(floor), Some(objects)) => {
+                if let Some(refusal) = redacted
+                    .as_deref()
+                    .and_then(|counts| unfit(counts, objects.len()))
+                {
+                    return refuse(self.refusal, refusal);
+                }
+                Ok(Content {
+                    unmarked,
+                    floor,
+                    objects,
+                    redacted: redacted.unwrap_or_default(),
+                })
+            }
         }
     }
 }
@@ -192,6 +233,54 @@ fn label<E: Error>(
     match Tlp::ALL.into_iter().find(|tlp| Some(tlp.name()) == name) {
         Some(tlp) => Ok(tlp),
         None => refuse(refusal, ContentError::Value(key)),
+    }
+}
+
+/// Why these counts do not go with that many objects.
+fn unfit(redacted: &[u16], objects: usize) -> Option<ContentError> {
+    let counts = redacted.len();
+    if counts != objects {
+        Some(ContentError::RedactedCount { objects, counts })
+    } else if redacted.iter().all(|count| *count == 0) {
+        Some(ContentError::NothingRedacted)
+    } else {
+        None
+    }
+}
+
+/// Reads how much was struck out of each object.
+struct Counts<'r> {
+    refusal: &'r mut Option<ContentError>,
+}
+
+impl<'a> DeserializeSeed<'a> for Counts<'_> {
+    type Value = Vec<u16>;
+
+    fn deserialize<D: Deserializer<'a>>(self, deserializer: D) -> Result<Vec<u16>, D::Error> {
+        deserializer.deserialize_seq(self)
+    }
+}
+
+impl<'a> Visitor<'a> for Counts<'_> {
+    type Value = Vec<u16>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a list of counts")
+    }
+
+    fn visit_seq<A: SeqAccess<'a>>(self, mut list: A) -> Result<Vec<u16>, A::Error> {
+        let mut counts = Vec::new();
+        while let Some(count) = list.next_element::<&RawValue>()? {
+            // More than that are more than there may be objects, which is told in the end.
+            if counts.len() > limits::OBJECTS {
+                continue;
+            }
+            match count.get().parse() {
+                Ok(count) => counts.push(count),
+                Err(_) => return refuse(self.refusal, ContentError::Value("redacted")),
+            }
+        }
+        Ok(counts)
     }
 }
 
@@ -280,6 +369,49 @@ mod tests {
     }
 
     #[test]
+    fn what_was_struck_is_counted_in_one_way() {
+        use ContentError::*;
+        let of = |redacted: &str| {
+            let text =
+                format!(r#"{{"unmarked":"green","floor":"clear","objects":[1,2],"redacted":{redacted}}}"#);
+            Content::read(text.as_bytes()).map(|content| content.redacted)
+        };
+        assert_eq!(of("[0,65535]"), Ok(vec![0, 65_535]));
+        assert_eq!(of("[0,0]"), Err(NothingRedacted));
+        assert_eq!(
+            of("[]"),
+            Err(RedactedCount {
+                objects: 2,
+                counts: 0
+            })
+        );
+        assert_eq!(
+            of("[1]"),
+            Err(RedactedCount {
+                objects: 2,
+                counts: 1
+            })
+        );
+        for odd in [
+            "[65536,0]",
+            "[1.0,0]",
+            "[1e0,0]",
+            "[-0,1]",
+            "[\"1\",0]",
+            "[null,1]",
+        ] {
+            assert_eq!(of(odd), Err(Value("redacted")), "{odd}");
+        }
+        assert_eq!(of("[1,0],\"redacted\":[1,0]"), Err(DuplicateKey("redacted")));
+        assert!(matches!(of("7"), Err(Syntax { .. })));
+        // Beyond the bound they are not kept.
+        let many = format!("[{}1]", "1,".repeat(2 * limits::OBJECTS));
+        assert!(matches!(of(&many), Err(RedactedCount { objects: 2, .. })));
+        let content = Content::write_variants(Tlp::Green, Tlp::Clear, &["1", "2"], &[0, 0]);
+        assert_eq!(content, Content::write(Tlp::Green, Tlp::Clear, &["1", "2"]));
+    }
+
+    #[test]
     fn objects_are_counted_and_measured() {
         let many = |count: usize| Content::write(Tlp::Green, Tlp::Clear, &vec!["{}"; count]);
         assert_eq!(
@@ -310,6 +442,7 @@ mod tests {
         #[test]
         fn what_was_written_is_read_to_the_byte(
             texts in prop::collection::vec((".*", ".*", "[ \n]{0,3}", -1e9..1e9f64), 0..6),
+            counts in prop::collection::vec(0..3u16, 0..6),
             unmarked in prop::sample::select(&Tlp::ALL[..]),
             floor in prop::sample::select(&Tlp::ALL[..]),
         ) {
@@ -321,8 +454,14 @@ mod tests {
                 })
                 .collect();
             let objects: Vec<&str> = objects.iter().map(String::as_str).collect();
-            let bytes = Content::write(unmarked, floor, &objects);
-            prop_assert_eq!(Content::read(&bytes), Ok(Content { unmarked, floor, objects }));
+            let struck: Vec<u16> = counts.into_iter().take(objects.len()).collect();
+            let redacted = if struck.len() == objects.len() && struck.iter().any(|count| *count > 0) {
+                struck
+            } else {
+                Vec::new()
+            };
+            let bytes = Content::write_variants(unmarked, floor, &objects, &redacted);
+            prop_assert_eq!(Content::read(&bytes), Ok(Content { unmarked, floor, objects, redacted }));
             let _ = Content::read(&bytes[..bytes.len() / 2]);
         }
     }

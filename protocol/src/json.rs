@@ -7,6 +7,7 @@ use std::fmt;
 
 use crate::limits;
 
+pub(crate) mod edit;
 mod parser;
 #[cfg(test)]
 mod tests;
@@ -138,7 +139,7 @@ impl<'a> Json<'a> {
 
 /// One step of a path from the root to a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum Step<'a> {
+pub(crate) enum Step<'a> {
     Key(Cow<'a, str>),
     Index(usize),
 }

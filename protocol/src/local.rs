@@ -136,8 +136,15 @@ pub struct Match {
     pub author: Handle,
     /// How it may be shared.
     pub tlp: Tlp,
-    /// The object as it was issued.
+    /// How much its author struck out of it for its readers; zero as issued.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub redacted: u16,
+    /// The object as it was signed.
     pub object: Box<RawValue>,
+}
+
+fn is_zero(count: &u16) -> bool {
+    *count == 0
 }
 
 /// Answer to [`SearchRequest`].
@@ -222,7 +229,10 @@ pub struct RecordView {
 pub struct ObjectView {
     /// How it may be shared.
     pub tlp: Tlp,
-    /// The object as it was issued.
+    /// How much its author struck out of it for its readers; zero as issued.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub redacted: u16,
+    /// The object as it was signed.
     pub object: Box<RawValue>,
 }
 

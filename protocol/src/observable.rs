@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::limits;
 
-mod address;
+pub(crate) mod address;
 mod name;
 mod refang;
 #[cfg(test)]

@@ -22,6 +22,8 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use rules::type_of_id;
+
 /// One sound STIX 2.1 object.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Object<'a> {
@@ -252,10 +254,29 @@ impl<'a> Object<'a> {
     /// parts counted, and never under `floor`. An object without a marking of its own counts as
     /// marked `unmarked`, even if parts of it are marked.
     pub fn tlp(&self, unmarked: Tlp, floor: Tlp) -> Tlp {
-        let own = self.own_markings().map(Tlp::of_marking).max().unwrap_or(unmarked);
-        self.granular_markings()
-            .map(Tlp::of_marking)
-            .fold(own.max(floor), Tlp::max)
+        let own = self.own_tlp(unmarked, floor);
+        self.strictest_part().map_or(own, |part| own.max(part))
+    }
+
+    /// How freely the object may be shared but for parts that are marked more strictly: the strictest
+    /// marking of the object as a whole, `unmarked` if it has none, and never under `floor`.
+    pub fn own_tlp(&self, unmarked: Tlp, floor: Tlp) -> Tlp {
+        let own = self.own_markings().map(Tlp::of_marking).max();
+        own.unwrap_or(unmarked).max(floor)
+    }
+
+    /// The markings of its parts, each once, rising. One that is freer than that of the object as a
+    /// whole widens nothing.
+    pub fn part_tlps(&self) -> Vec<Tlp> {
+        let mut parts: Vec<Tlp> = self.granular_markings().map(Tlp::of_marking).collect();
+        parts.sort_unstable();
+        parts.dedup();
+        parts
+    }
+
+    /// The strictest marking of a part of it, if a part is marked.
+    pub fn strictest_part(&self) -> Option<Tlp> {
+        self.granular_markings().map(Tlp::of_marking).max()
     }
 
     /// The observables it names, each once, in the order found, at most [`limits::OBSERVABLES`]: its

@@ -84,6 +84,7 @@ fn facts(author: &Handle, number: u64) -> RecordFacts {
             tlp: Tlp::Green,
             object_id: format!("indicator--{number}"),
             version: created,
+            redacted: 0,
             observables: vec![observable(number)],
         }],
     }

@@ -50,22 +50,24 @@ fn named(header: &Header) -> impl Iterator<Item = RecordId> {
 /// The facts of a header and its objects.
 pub(super) fn facts(header: &Header, sound: &Sound<'_>) -> RecordFacts {
     let (unmarked, floor) = (sound.content.unmarked, sound.content.floor);
-    let objects = sound
-        .objects
-        .iter()
-        .map(|object| object_facts(object, object.tlp(unmarked, floor), header.created));
+    let numbered = sound.objects.iter().enumerate();
+    let objects = numbered.map(|(place, object)| ObjectFacts {
+        redacted: sound.content.redacted_at(place),
+        ..object_facts(object, object.tlp(unmarked, floor), header.created)
+    });
     RecordFacts {
         objects: objects.collect(),
         ..header_facts(header)
     }
 }
 
-/// What one object is found by.
+/// What one object is found by, as issued.
 pub(super) fn object_facts(object: &Object<'_>, tlp: Tlp, created: Timestamp) -> ObjectFacts {
     ObjectFacts {
         object_id: object.id().to_owned(),
         version: object.version().unwrap_or(created),
         tlp,
+        redacted: 0,
         observables: object
             .observables()
             .iter()

@@ -9,7 +9,7 @@
 //! | timeline | the same under the tag of what lies beyond endings: kept, and not compared | header position 8 |
 //! | sums | community tag 8 · created 8 · first bytes of an id 8: where a block begins | sum 32 · count 8, smallest byte first |
 //! | chain | author tag 16 · lane 2 · epoch 4 · seq 8 · record id 32 | header position 8 |
-//! | objects | object tag 16 · author tag 16 · version 8 · position 8 · index 2 | |
+//! | objects | object tag 16 · author tag 16 · version 8 · 65,535 less what was struck 2 · position 8 · index 2 | |
 //! | observables | observable tag 16 · position 8 · index 2 | |
 //! | awaited | community tag 8 · record id 32 | created 8 |
 //! | charters | community tag 8 · version 8 · position 8 | |
@@ -268,6 +268,7 @@ pub(crate) fn object(
     tag: [u8; 16],
     author: AuthorTag,
     version: Timestamp,
+    redacted: u16,
     position: Position,
     index: u16,
 ) -> Vec<u8> {
@@ -275,6 +276,8 @@ pub(crate) fn object(
         &tag,
         &author.0,
         &millis(version),
+        // Who reads backwards, as the newest version is wanted first, meets the least redacted first.
+        &(u16::MAX - redacted).to_be_bytes(),
         &position.0.to_be_bytes(),
         &index.to_be_bytes(),
     ])

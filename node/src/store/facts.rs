@@ -38,6 +38,8 @@ pub struct ObjectFacts {
     pub version: Timestamp,
     /// Its marking: who may not see that level does not find it.
     pub tlp: Tlp,
+    /// How much its author struck out of it for its readers; zero as issued.
+    pub redacted: u16,
     /// Canonical keys of the observables in it, as bytes.
     pub observables: Vec<Vec<u8>>,
 }

@@ -522,7 +522,7 @@ impl<'a> Updates<'a> {
         let mut count = 0u64;
         for (number, object) in (0u16..).zip(facts.objects.iter().take(limits::OBJECTS)) {
             let tag = self.tags.object(object.tlp, &object.object_id);
-            let place = catalogue::object(tag, author, object.version, position, number);
+            let place = catalogue::object(tag, author, object.version, object.redacted, position, number);
             change(Keyspace::Objects, place);
             for observable in object.observables.iter().take(limits::OBSERVABLES) {
                 let tag = self.tags.observable(object.tlp, observable);

@@ -96,9 +96,12 @@ fn retracts(word: &str) -> Vec<RecordId> {
 fn objects(body: &str) -> Vec<ObjectFacts> {
     let object = |line: &str| {
         let words: Vec<&str> = line.split(' ').collect();
+        // `7-2`: version 7, two things struck out of it.
+        let (version, redacted) = words[1].split_once('-').unwrap_or((words[1], "0"));
         ObjectFacts {
             object_id: words[0].to_owned(),
-            version: Timestamp::from_millis(words[1].parse().unwrap()),
+            version: Timestamp::from_millis(version.parse().unwrap()),
+            redacted: redacted.parse().unwrap(),
             tlp: if words[0].starts_with("secret") {
                 Tlp::Red
             } else {

@@ -317,7 +317,7 @@ impl Opened {
     ///
     /// # Errors
     /// [`Refusal::Content`], [`Refusal::Object`].
-    pub fn objects_at(&self, places: &[usize]) -> Result<Vec<(Tlp, &str)>, Refusal> {
+    pub fn objects_at(&self, places: &[usize]) -> Result<Vec<Placed<'_>>, Refusal> {
         let content = Content::read(&self.content).map_err(|_| Refusal::Content)?;
         let found = places.iter().filter_map(|place| {
             let raw = content.objects.get(*place)?;
@@ -325,10 +325,25 @@ impl Opened {
         });
         let marked = found.map(|(index, raw)| {
             let object = Object::parse(raw).map_err(|reason| Refusal::Object { index, reason })?;
-            Ok((object.tlp(content.unmarked, content.floor), raw))
+            Ok(Placed {
+                tlp: object.tlp(content.unmarked, content.floor),
+                redacted: content.redacted_at(index),
+                object,
+            })
         });
         marked.collect()
     }
+}
+
+/// One object of a body, and what its envelope says of it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Placed<'a> {
+    /// The object.
+    pub object: Object<'a>,
+    /// How freely it may be shared.
+    pub tlp: Tlp,
+    /// How much was struck out of it before it was signed; zero as issued.
+    pub redacted: u16,
 }
 
 /// Objects that may be believed to be what their author said.

@@ -69,7 +69,14 @@ fn a_true_record_climbs_the_whole_ladder() {
     };
     let sound = opened.sound().unwrap();
     assert_eq!(sound.content.objects, [OBJECT]);
-    assert_eq!(opened.objects_at(&[0, 7]), Ok(vec![(Tlp::Green, OBJECT)]));
+    let placed = opened.objects_at(&[0, 7]).unwrap();
+    let [placed] = placed.as_slice() else {
+        panic!("there is one")
+    };
+    assert_eq!(
+        (placed.object.raw(), placed.tlp, placed.redacted),
+        (OBJECT, Tlp::Green, 0)
+    );
 }
 
 #[test]

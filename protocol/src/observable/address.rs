@@ -5,8 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use super::{Observable, ObservableKind};
 
 /// An address and how many of its leading bits count, host bits zero.
-#[derive(Clone, Copy)]
-struct Network {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Network {
     address: IpAddr,
     prefix: u8,
 }
@@ -14,6 +14,10 @@ struct Network {
 /// Reads an address or a network in CIDR notation; an address in square brackets too, as URLs
 /// write IPv6. `None` if it is neither.
 pub(super) fn read(text: &str) -> Option<Observable> {
+    Network::read(text).map(Network::spelt)
+}
+
+fn parts(text: &str) -> Option<Network> {
     let (address, prefix) = match text.split_once('/') {
         Some((address, prefix)) => (address, Some(prefix)),
         None => (text, None),
@@ -30,7 +34,7 @@ pub(super) fn read(text: &str) -> Option<Observable> {
         }
         Some(_) => return None,
     };
-    Some(Network { address, prefix }.canonical())
+    Some(Network { address, prefix })
 }
 
 /// An address as an observable.
@@ -66,6 +70,23 @@ const fn width(address: IpAddr) -> u8 {
 }
 
 impl Network {
+    /// Reads an address or a network as [`super::Observable`] does: IPv4 inside IPv6 is IPv4, and host
+    /// bits are zero.
+    pub(crate) fn read(text: &str) -> Option<Self> {
+        parts(text).map(|network| network.unmapped().masked())
+    }
+
+    /// Whether `other` lies in it, or is it.
+    pub(crate) fn holds(self, other: Self) -> bool {
+        let narrowed = Self {
+            prefix: self.prefix,
+            ..other
+        };
+        self.address.is_ipv4() == other.address.is_ipv4()
+            && self.prefix <= other.prefix
+            && narrowed.masked() == self
+    }
+
     /// Reads back what [`Network::spelt`] wrote.
     fn of_canonical(text: &str) -> Option<Self> {
         let (address, prefix) = match text.split_once('/') {

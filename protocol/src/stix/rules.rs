@@ -85,7 +85,7 @@ fn id(json: &Json<'_>, name: &str) -> Result<(), StixError> {
 }
 
 /// The type in front of `--UUID`; `None` if `id` has another shape.
-fn type_of_id(id: &str) -> Option<&str> {
+pub(crate) fn type_of_id(id: &str) -> Option<&str> {
     let (kind, uuid) = id.split_at_checked(id.len().checked_sub(UUID)?)?;
     let hyphens = [8, 13, 18, 23];
     let shaped = uuid.bytes().enumerate().all(|(at, byte)| {

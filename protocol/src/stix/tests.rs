@@ -176,6 +176,14 @@ fn the_strictest_marking_counts_and_an_unmarked_rest_counts_as_unmarked() {
     assert_eq!(tlp(&part(Tlp::Clear), Tlp::Amber, Tlp::Clear), Tlp::Amber);
     let both = own + &part(Tlp::AmberStrict);
     assert_eq!(tlp(&both, Tlp::Green, Tlp::Clear), Tlp::AmberStrict);
+    let whole = marked(&both);
+    let object = Object::parse(&whole).unwrap();
+    assert_eq!(object.own_tlp(Tlp::Green, Tlp::Clear), Tlp::Amber);
+    assert_eq!(object.own_tlp(Tlp::Green, Tlp::Red), Tlp::Red);
+    assert_eq!(
+        (object.part_tlps(), object.strictest_part()),
+        (vec![Tlp::AmberStrict], Some(Tlp::AmberStrict))
+    );
     let unknown = format!(r#","object_marking_refs":["marking-definition--{UUID}"]"#);
     assert_eq!(tlp(&unknown, Tlp::Green, Tlp::Clear), Tlp::Red);
 }

@@ -4,6 +4,7 @@ use std::io::{BufRead, Read};
 
 use clap::Args;
 use hanse_protocol::local::{Match, SearchRequest};
+use hanse_protocol::tlp::Tlp;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
@@ -25,8 +26,12 @@ const CELL: usize = 70;
 /// the addresses in it, nor a URL the domain of its host: search for each. What has expired is not
 /// found. `-` reads the value from standard input, so that it does not stand in the list of processes.
 ///
-/// With --json: {"matches":[{"record","author","tlp","object"}],"more"} where `object` is the object
-/// as it was issued, byte for byte, and `more` tells whether there are more than --limit.
+/// Of an object from which its author struck something for its readers, what is shown is what it gave us
+/// with the least struck, and TLP is followed by how much that was.
+///
+/// With --json: {"matches":[{"record","author","tlp","redacted","object"}],"more"} where `object` is the
+/// object as it was signed, byte for byte, `redacted` is left out if nothing was struck, and `more` tells
+/// whether there are more than --limit.
 /// The exit code is 1 if nothing matches.
 #[derive(Args)]
 #[command(after_long_help = "Examples:
@@ -97,7 +102,7 @@ pub(super) fn matches(matches: &[Match]) -> String {
             let summary = Summary::of(&found.object);
             [
                 found.author.to_string(),
-                found.tlp.to_string(),
+                marking(found.tlp, found.redacted),
                 summary.version,
                 summary.id,
                 summary.about,
@@ -105,6 +110,14 @@ pub(super) fn matches(matches: &[Match]) -> String {
         })
         .collect();
     table(["AUTHOR", "TLP", "VERSION", "OBJECT", "ABOUT"], &rows)
+}
+
+/// An object's marking, and how much was struck out of it if something was.
+pub(super) fn marking(tlp: Tlp, redacted: u16) -> String {
+    match redacted {
+        0 => tlp.to_string(),
+        count => format!("{tlp}, redacted: {count}"),
+    }
 }
 
 /// What of an object fits on a line.

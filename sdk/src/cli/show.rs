@@ -15,8 +15,9 @@ use crate::client::Client;
 /// several versions, of one author or of several; the newest comes first.
 ///
 /// With --json a record: {"id","position","author","lane","epoch","seq","equivocation",
-/// "charter","created","expires","kind","replaces","body_bytes","state","objects":[{"tlp","object"}]} with instants in
-/// RFC 3339; an object: {"versions":[{"record","author","tlp","object"}]}.
+/// "charter","created","expires","kind","replaces","body_bytes","state","objects":[{"tlp","redacted","object"}]} with
+/// instants in RFC 3339; an object: {"versions":[{"record","author","tlp","redacted","object"}]}. How much was
+/// struck out of an object for its readers is left out if nothing was.
 /// The exit code is 1 if it is not held here, or not for this token. Of what has expired no object is
 /// shown.
 #[derive(Args)]
@@ -62,7 +63,8 @@ impl Show {
         } else {
             console.say(&told(&record))?;
             for object in record.objects.iter().flatten() {
-                console.say(&format!("\n{}  {}\n", object.tlp, one_line(object.object.get())))?;
+                let marking = search::marking(object.tlp, object.redacted);
+                console.say(&format!("\n{marking}  {}\n", one_line(object.object.get())))?;
             }
         }
         Ok(Exit::Done)

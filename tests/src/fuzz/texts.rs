@@ -1,6 +1,7 @@
 //! JSON, STIX, patterns, observables and settings.
 
 use std::fs;
+use std::sync::LazyLock;
 
 use hanse_node::settings::Settings;
 use hanse_protocol::content::Content;
@@ -8,6 +9,7 @@ use hanse_protocol::json::Json;
 use hanse_protocol::limits;
 use hanse_protocol::observable::Observable;
 use hanse_protocol::pattern::Pattern;
+use hanse_protocol::redact::{self, Cut, Glance, Outlook, Redaction, Rules, Sight};
 use hanse_protocol::stix::Object;
 use hanse_protocol::tlp::Tlp;
 use tempfile::TempDir;
@@ -15,7 +17,8 @@ use tempfile::TempDir;
 pub(super) fn content(data: &[u8]) {
     if let Ok(content) = Content::read(data) {
         assert!(content.objects.len() <= limits::OBJECTS, "within bounds");
-        let again = Content::write(content.unmarked, content.floor, &content.objects);
+        let (unmarked, floor) = (content.unmarked, content.floor);
+        let again = Content::write_variants(unmarked, floor, &content.objects, &content.redacted);
         assert_eq!(Content::read(&again).as_ref(), Ok(&content), "verbatim");
         content
             .objects
@@ -48,8 +51,49 @@ pub(super) fn object(data: &[u8]) {
             let observables = object.observables();
             assert!(observables.len() <= limits::OBSERVABLES, "within bounds");
             observables.iter().for_each(canonical);
+            redacted(&object);
         }
     }
+}
+
+/// What is left of any object is sound, and the same each time.
+fn redacted(object: &Object<'_>) {
+    static RULES: LazyLock<Rules> = LazyLock::new(|| {
+        let patterns = [("digits", "[0-9]{3}"), ("words", "(?i)a[a-z]+")];
+        Rules::new(&patterns, &Rules::DOMAINS, &Rules::NETWORKS).expect("rules")
+    });
+    static ALL: LazyLock<Redaction> = LazyLock::new(|| Redaction {
+        properties: ["description".to_owned()].into(),
+        patterns: ["digits".to_owned(), "words".to_owned()].into(),
+        internal: true,
+        victims: true,
+        pseudonyms: false,
+    });
+    let sight = Sight {
+        parts: Tlp::Green,
+        redaction: &ALL,
+    };
+    let outlook = Outlook {
+        rules: &RULES,
+        secret: &[7; 32],
+        audience: b"acme-water",
+        hidden: &|id| id.ends_with('5'),
+    };
+    let glance = [Glance {
+        object,
+        sight: Some(sight),
+    }];
+    let cuts = redact::cut(&glance, &outlook);
+    for cut in &cuts {
+        match cut {
+            Cut::Shown { text, strikes } => {
+                assert!(Object::parse(text).is_ok(), "sound");
+                strikes.iter().for_each(|strike| drop(strike.to_string()));
+            }
+            Cut::Dropped(reason) => drop(reason.to_string()),
+        }
+    }
+    assert_eq!(cuts, redact::cut(&glance, &outlook), "the same once more");
 }
 
 pub(super) fn pattern(data: &[u8]) {

@@ -287,7 +287,11 @@ fn record(given: Given<'_>) -> Read {
 fn content(given: Given<'_>) -> Read {
     let bytes = given.bytes("bytes");
     let content = Content::read(&bytes).map_err(named)?;
-    Ok(json!({"unmarked": content.unmarked, "floor": content.floor, "objects": content.objects}))
+    let mut read = json!({"unmarked": content.unmarked, "floor": content.floor, "objects": content.objects});
+    if !content.redacted.is_empty() {
+        read["redacted"] = json!(content.redacted);
+    }
+    Ok(read)
 }
 
 /// A chain, and what became of each charter.

@@ -79,8 +79,19 @@ impl<'a> Pen<'a> {
     }
 
     fn says(&mut self, created: Timestamp, texts: &[&str]) -> (RecordId, Carried) {
+        self.says_variants(created, texts, &[])
+    }
+
+    /// As it is said to some, something having been struck out of each text for them.
+    pub(super) fn says_variants(
+        &mut self,
+        created: Timestamp,
+        texts: &[&str],
+        redacted: &[u16],
+    ) -> (RecordId, Carried) {
         let charters = self.author.exchange.standing().charters.clone().unwrap();
-        let content = hanse_protocol::content::Content::write(Tlp::Clear, Tlp::Clear, texts);
+        let content =
+            hanse_protocol::content::Content::write_variants(Tlp::Clear, Tlp::Clear, texts, redacted);
         let packed = hanse_protocol::compress::pack(&content).unwrap();
         let body = hanse_protocol::seal::Body::Open(packed).encode();
         self.seq += 1;

@@ -1,5 +1,6 @@
 //! Finding records and objects: by observable, by object, in an author's chain, in time.
 
+use std::cmp::Reverse;
 use std::ops::Bound;
 
 use hanse_protocol::identity::{CommunityId, Handle, RecordId};
@@ -17,6 +18,8 @@ use crate::store::index::{Direction, IndexError, after_prefix};
 pub struct ObjectHit {
     /// The object's version.
     pub version: Timestamp,
+    /// How much its author struck out of it; zero as issued.
+    pub redacted: u16,
     /// Position of the entry that brought the body.
     pub position: Position,
     /// The object's place in the body.
@@ -35,6 +38,7 @@ fn object_hit(key: &[u8]) -> Result<ObjectHit, IndexError> {
     Ok(ObjectHit {
         author: AuthorTag(fields.take()?),
         version: fields.instant()?,
+        redacted: u16::MAX - fields.u16()?,
         position: fields.position()?,
         object: fields.u16()?,
     })
@@ -103,13 +107,16 @@ impl Reader {
         Ok(hits)
     }
 
-    /// Versions up to `ceiling` of the object with this STIX id, newest version first: of each author
-    /// its newest, at most `limit`, so that none crowds out what another said.
+    /// Versions up to `ceiling` of the object with this STIX id, newest version first, and of one version
+    /// the least redacted first: of each author its newest, `limit` of them and perhaps more, so that none
+    /// crowds out what another said, and no variants of one version the versions before it.
     pub fn by_object(&self, id: &str, ceiling: Tlp, limit: usize) -> Result<Vec<ObjectHit>, StoreError> {
         let mut hits = Vec::new();
         for tlp in up_to(ceiling) {
             let tag = self.shared.tags.object(tlp, id);
             let mut end = after_prefix(&tag);
+            let mut current = None;
+            let mut versions = 0;
             loop {
                 let to = end.as_deref().map_or(Bound::Unbounded, Bound::Excluded);
                 let from = Bound::Included(tag.as_slice());
@@ -118,19 +125,33 @@ impl Reader {
                     .range(Keyspace::Objects, from, to, Direction::Backward, limit)?;
                 let Some((last, _)) = pairs.first() else { break };
                 let author = object_hit(last)?.author;
+                if current != Some(author) {
+                    (current, versions) = (Some(author), 0);
+                }
+                let mut oldest = None;
+                let mut read = 0;
                 for (key, _) in &pairs {
                     let hit = object_hit(key)?;
                     if hit.author != author {
                         break;
                     }
+                    versions += usize::from(oldest != Some(hit.version));
+                    oldest = Some(hit.version);
+                    read += 1;
                     hits.push(hit);
                 }
-                // What lies before this author's entries is another's.
-                end = Some(key(&[&tag, &author.0]));
+                end = match oldest {
+                    // There may be older versions behind the variants of this one.
+                    Some(oldest) if read == limit && versions < limit => {
+                        Some(key(&[&tag, &author.0, &catalogue::millis(oldest)]))
+                    }
+                    // What lies before this author's entries is another's.
+                    _ => Some(key(&[&tag, &author.0])),
+                };
             }
         }
-        hits.sort_unstable_by(|a, b| {
-            (b.version, b.position, b.object).cmp(&(a.version, a.position, a.object))
+        hits.sort_unstable_by_key(|hit| {
+            Reverse((hit.version, Reverse(hit.redacted), hit.position, hit.object))
         });
         Ok(hits)
     }

@@ -323,3 +323,32 @@ fn no_one_crowds_out_what_another_said() {
     assert_eq!(versions.last().unwrap().author, acme);
     assert_eq!(reader.by_object("indicator--7", Tlp::Clear, 3).unwrap(), []);
 }
+
+/// A member sends each of its partners another text of one object: whoever holds several finds the least
+/// redacted first, and older versions behind all of them.
+#[test]
+fn variants_of_one_version_do_not_hide_the_versions_before_it() {
+    let home = tempfile::tempdir().unwrap();
+    let (mut store, _) = open(home.path(), Engine::Fjall);
+    let variant = |number: u64, line: &str| RecordEntry {
+        body: Some(line.as_bytes().to_vec()),
+        ..record("acme-water", number)
+    };
+    store
+        .commit(vec![with_facts(variant(7, "tool--1 4-2 x"))])
+        .unwrap();
+    for (number, redacted) in [(8, 3), (9, 1), (10, 9), (11, 65_535), (12, 2)] {
+        store
+            .commit(vec![with_facts(variant(
+                number,
+                &format!("tool--1 5-{redacted} x"),
+            ))])
+            .unwrap();
+    }
+    let found = store.reader().by_object("tool--1", Tlp::Red, 2).unwrap();
+    let found: Vec<_> = found
+        .iter()
+        .map(|hit| (hit.version.as_millis(), hit.redacted, hit.position.0))
+        .collect();
+    assert_eq!(found, [(5, 1, 3), (5, 2, 6), (4, 2, 1)]);
+}

@@ -123,6 +123,7 @@ fn contents() -> Vec<Vector> {
     let given = |bytes: &[u8]| json!({"bytes": hex(bytes)});
     let spaced = r#"{ "type" : "x-thing", "n":1.50 }"#;
     let written = Content::write(Tlp::AmberStrict, Tlp::Green, &[spaced, "{}"]);
+    let variants = Content::write_variants(Tlp::Green, Tlp::Clear, &["{}", "{}"], &[0, 65_535]);
     let reordered = br#" {"objects":[],"floor":"red","unmarked":"clear"} "#;
     let many = format!(
         r#"{{"unmarked":"clear","floor":"clear","objects":[{}{{}}]}}"#,
@@ -173,6 +174,42 @@ fn contents() -> Vec<Vector> {
             "value",
         ),
         (
+            "redacted-nothing",
+            "Counts of what was struck, though nothing was.",
+            br#"{"unmarked":"clear","floor":"clear","redacted":[0],"objects":[{}]}"#.to_vec(),
+            "nothing-redacted",
+        ),
+        (
+            "redacted-fewer",
+            "Fewer counts than objects.",
+            br#"{"unmarked":"clear","floor":"clear","redacted":[1],"objects":[{},{}]}"#.to_vec(),
+            "redacted-count",
+        ),
+        (
+            "redacted-more",
+            "More counts than objects.",
+            br#"{"unmarked":"clear","floor":"clear","redacted":[1],"objects":[]}"#.to_vec(),
+            "redacted-count",
+        ),
+        (
+            "redacted-fraction",
+            "A count that is written as a fraction.",
+            br#"{"unmarked":"clear","floor":"clear","redacted":[1.0],"objects":[{}]}"#.to_vec(),
+            "value",
+        ),
+        (
+            "redacted-65536",
+            "A count that is too large.",
+            br#"{"unmarked":"clear","floor":"clear","redacted":[65536],"objects":[{}]}"#.to_vec(),
+            "value",
+        ),
+        (
+            "redacted-twice",
+            "Counts twice.",
+            br#"{"unmarked":"clear","floor":"clear","redacted":[1],"redacted":[1],"objects":[{}]}"#.to_vec(),
+            "duplicate-key",
+        ),
+        (
             "objects-1001",
             "More objects than one record may hold.",
             many.into_bytes(),
@@ -186,6 +223,13 @@ fn contents() -> Vec<Vector> {
             "Objects keep every byte, white space and digits too.",
             given(&written),
             json!({"unmarked": Tlp::AmberStrict, "floor": Tlp::Green, "objects": [spaced, "{}"]}),
+        ),
+        good(
+            "content",
+            "variants",
+            "Something was struck out of the second object.",
+            given(&variants),
+            json!({"unmarked": Tlp::Green, "floor": Tlp::Clear, "redacted": [0, 65_535], "objects": ["{}", "{}"]}),
         ),
         good(
             "content",
