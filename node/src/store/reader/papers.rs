@@ -44,13 +44,24 @@ impl Reader {
         Ok(papers)
     }
 
-    /// How many papers a drawer holds, counted up to `limit`. Reads the index only.
+    /// Keys of a drawer in their order, after the one given, at most `limit`. Reads the index only, so in
+    /// place of a handle in a key is its hash.
     ///
     /// # Errors
     /// [`StoreError::Index`].
-    pub fn paper_count(&self, drawer: Drawer, limit: usize) -> Result<usize, StoreError> {
-        let rows = self.paper_rows(drawer, Bound::Unbounded, Bound::Unbounded, limit)?;
-        Ok(rows.len())
+    pub fn paper_keys(
+        &self,
+        drawer: Drawer,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = self.paper_rows(drawer, from, Bound::Unbounded, limit)?;
+        // The first byte is the drawer's.
+        Ok(rows
+            .into_iter()
+            .map(|(mut place, _)| place.split_off(1))
+            .collect())
     }
 
     fn paper_rows(

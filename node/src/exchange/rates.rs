@@ -1,0 +1,61 @@
+//! How much authors send: records by the minute they were signed in, so that what healing brings late
+//! counts for when it was made.
+
+use std::collections::{BTreeMap, HashMap};
+
+use hanse_protocol::identity::Handle;
+use hanse_protocol::timestamp::Timestamp;
+
+/// Minutes that are told apart of one author; beyond that the oldest are forgotten.
+const MINUTES: usize = 24 * 60;
+
+/// Milliseconds of a minute.
+const MINUTE: u64 = 60_000;
+
+/// Records by author and minute, since this node started.
+#[derive(Default)]
+pub(super) struct Rates(HashMap<Handle, BTreeMap<u64, u32>>);
+
+impl Rates {
+    /// Counts a record.
+    pub(super) fn note(&mut self, author: &Handle, created: Timestamp) {
+        let minutes = self.0.entry(author.clone()).or_default();
+        let count = minutes.entry(created.as_millis() / MINUTE).or_default();
+        *count = count.saturating_add(1);
+        while minutes.len() > MINUTES {
+            minutes.pop_first();
+        }
+    }
+
+    /// Records of an author in the hour up to `at`.
+    pub(super) fn hour_before(&self, author: &Handle, at: Timestamp) -> u32 {
+        let last = at.as_millis() / MINUTE;
+        let minutes = self.0.get(author).into_iter();
+        minutes
+            .flat_map(|minutes| minutes.range(last.saturating_sub(59)..=last))
+            .fold(0, |sum, (_, count)| sum.saturating_add(*count))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_hour_is_counted_by_when_records_were_signed() {
+        let author: Handle = "acme-water".parse().unwrap();
+        let minute = |number: u64| Timestamp::from_millis(number * MINUTE + 17);
+        let mut rates = Rates::default();
+        for number in [100, 100, 130, 159, 160] {
+            rates.note(&author, minute(number));
+        }
+        assert_eq!(rates.hour_before(&author, minute(159)), 4);
+        assert_eq!(rates.hour_before(&author, minute(160)), 3);
+        assert_eq!(rates.hour_before(&author, minute(100)), 2);
+        assert_eq!(rates.hour_before(&"port-city".parse().unwrap(), minute(160)), 0);
+        for number in 1_000..9_000 {
+            rates.note(&author, minute(number));
+        }
+        assert_eq!(rates.0[&author].len(), MINUTES);
+    }
+}
