@@ -53,7 +53,7 @@ mod tests;
 mod turns;
 mod worker;
 
-pub use accepting::{Accept, Accepting};
+pub use accepting::Accepting;
 pub(crate) use beyond::counts;
 pub use budget::Overdrawn;
 use command::{Command, Reply};
@@ -355,7 +355,7 @@ impl Exchange {
             .await
     }
 
-    /// Who answers for what arrives.
+    /// The policies that answer for what arrives.
     pub fn accepting(&self) -> &Accepting {
         &self.accepting
     }

@@ -15,82 +15,16 @@ use minicbor::{Decode, Encode};
 
 use super::worker::Worker;
 use crate::clock;
-use crate::policy::Item;
+use crate::policy::{Acceptance, Arriving, Item, Policies, Verdict};
 use crate::sharing::items::items;
 use crate::store::entry::{BodyState, Drawer, Entry, PaperEntry};
 use crate::store::{Reader, StoreError, unless_damaged};
-
-// PLACE HOLDER START
-/// What is known of a record beside its objects.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Arriving {
-    /// Bytes of the record.
-    pub size: u64,
-    /// Records of its author in the last hour.
-    pub rate: u32,
-    /// Whether it came sealed.
-    pub sealed: bool,
-}
-/// What becomes of a record that arrived.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Verdict {
-    /// It is kept.
-    Keep,
-    /// It waits for a person.
-    Quarantine,
-    /// It is not kept.
-    Drop,
-}
-/// The answer of the receiving policy for one object that arrived.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Acceptance {
-    /// What becomes of it.
-    pub verdict: Verdict,
-    /// The policies that decided, by their ids; none if no policy spoke.
-    pub deciding: BTreeSet<String>,
-    /// Why it waits or is dropped.
-    pub reason: Option<String>,
-    /// Whether its author gets a receipt.
-    pub receipt: bool,
-}
-// PLACE HOLDER END
 
 /// Longest reason and longest list of policies that is kept and audited, bytes.
 const TOLD: usize = 320;
 
 /// Most records in quarantine that are counted.
 pub(crate) const COUNTED: usize = 10_000;
-
-/// Who answers for what arrives.
-pub trait Accept: Send + Sync {
-    /// Whether it keeps everything without being asked.
-    fn keeps_all(&self) -> bool {
-        false
-    }
-
-    /// The answer for one object that `author` sent.
-    fn accept(
-        &self,
-        charter: &Charter,
-        author: &Handle,
-        item: &Item,
-        arriving: Arriving,
-        now: Timestamp,
-    ) -> Acceptance;
-}
-
-/// Keeps everything: what holds without policies.
-struct KeepAll;
-
-impl Accept for KeepAll {
-    fn keeps_all(&self) -> bool {
-        true
-    }
-
-    fn accept(&self, _: &Charter, _: &Handle, _: &Item, _: Arriving, _: Timestamp) -> Acceptance {
-        kept()
-    }
-}
 
 fn kept() -> Acceptance {
     Acceptance {
@@ -101,23 +35,23 @@ fn kept() -> Acceptance {
     }
 }
 
-/// Who answers now: replaced as a whole when policies are. Cheap to clone; all clones are one.
+/// The policies that answer now: replaced as a whole. Cheap to clone; all clones are one.
 #[derive(Clone)]
-pub struct Accepting(Arc<RwLock<Arc<dyn Accept>>>);
+pub struct Accepting(Arc<RwLock<Arc<Policies>>>);
 
 impl Default for Accepting {
     fn default() -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(KeepAll))))
+        Self(Arc::new(RwLock::new(Arc::new(Policies::built_in()))))
     }
 }
 
 impl Accepting {
-    /// Has `accept` answer for what arrives from now on.
-    pub fn replace(&self, accept: Arc<dyn Accept>) {
-        *self.0.write().unwrap_or_else(PoisonError::into_inner) = accept;
+    /// Has these policies answer for what arrives from now on. What is here already stays as it is.
+    pub fn replace(&self, policies: Arc<Policies>) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = policies;
     }
 
-    fn now(&self) -> Arc<dyn Accept> {
+    fn now(&self) -> Arc<Policies> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 
@@ -130,16 +64,16 @@ impl Accepting {
         arriving: Arriving,
         now: Timestamp,
     ) -> Acceptance {
-        let accept = self.now();
+        let policies = self.now();
         let mut answer = kept();
-        if accept.keeps_all() {
+        if policies.keeps_all() {
             return answer;
         }
         let (unmarked, floor) = (sound.content.unmarked, sound.content.floor);
         // Objects of equal attributes get one answer.
         let distinct: BTreeSet<Item> = items(&sound.objects, unmarked, floor).into_iter().collect();
         for item in &distinct {
-            add(&mut answer, accept.accept(charter, author, item, arriving, now));
+            add(&mut answer, policies.accept(charter, author, item, arriving, now));
         }
         answer
     }

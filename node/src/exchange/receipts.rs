@@ -80,13 +80,7 @@ struct Heard {
 /// # Errors
 /// Those of the store.
 pub fn receipts(reader: &Reader, record: &RecordId) -> Result<Vec<Receipt>, StoreError> {
-    let mut end = record.as_bytes().to_vec();
-    end.extend_from_slice(&[u8::MAX; 17]);
-    let (from, to) = (
-        Bound::Included(record.as_bytes().as_slice()),
-        Bound::Excluded(end.as_slice()),
-    );
-    let papers = reader.papers(Drawer::Receipts, from, to, TOLD)?;
+    let papers = reader.papers_under(Drawer::Receipts, record.as_bytes(), TOLD)?;
     let mut receipts: Vec<Receipt> = papers
         .iter()
         .filter_map(|(key, bytes)| {

@@ -96,7 +96,7 @@ pub(super) struct Worker {
     pub(super) complaints: Complaints,
     pub(super) clocks: Clocks,
     pub(super) opaque: Opaque,
-    /// Who answers for what arrives.
+    /// The policies that answer for what arrives.
     pub(super) accepting: Accepting,
     pub(super) rates: Rates,
     pub(super) quarantined: Quarantined,

@@ -35,8 +35,27 @@ impl Reader {
         to: Bound<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Pair>, StoreError> {
+        self.read_papers(self.paper_rows(drawer, from, to, limit)?)
+    }
+
+    /// Papers of a drawer whose keys start with `start`, which holds no part of a handle, at most `limit`;
+    /// otherwise as [`Self::papers`].
+    ///
+    /// # Errors
+    /// [`StoreError::Log`], [`StoreError::Index`].
+    pub fn papers_under(&self, drawer: Drawer, start: &[u8], limit: usize) -> Result<Vec<Pair>, StoreError> {
+        let place = self.shared.tags.paper(drawer, start);
+        let pairs = self
+            .index()
+            .prefixed(Keyspace::Papers, &place, Direction::Forward, limit)?;
+        let row = |(key, value): (Vec<u8>, Vec<u8>)| Ok((key, PaperRow::decode(&value)?));
+        let rows: Result<_, StoreError> = pairs.into_iter().map(row).collect();
+        self.read_papers(rows?)
+    }
+
+    fn read_papers(&self, rows: Vec<(Vec<u8>, PaperRow)>) -> Result<Vec<Pair>, StoreError> {
         let mut papers = Vec::new();
-        for (_, row) in self.paper_rows(drawer, from, to, limit)? {
+        for (_, row) in rows {
             if let Some(paper) = unless_damaged(self.paper_at(row.position))? {
                 papers.push((paper.key, paper.bytes));
             }

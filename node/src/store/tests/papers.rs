@@ -129,6 +129,8 @@ fn the_latest_of_a_key_counts_and_a_drawer_is_read_in_order() {
                 10,
             );
             assert_eq!(of_record.unwrap().len(), 2);
+            let under = |number| reader.papers_under(Drawer::Receipts, id(number).as_bytes(), 10);
+            assert_eq!((under(7).unwrap().len(), under(8).unwrap().len()), (2, 0));
         };
         check(&store);
         store.close().unwrap();
