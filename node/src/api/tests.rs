@@ -388,6 +388,31 @@ async fn every_route_wants_a_known_token_with_the_right_role() {
 }
 
 #[tokio::test]
+async fn who_does_not_see_a_record_does_not_decide_of_it() {
+    let daemon = daemon(Fake::default()).await;
+    let id = "ab".repeat(32);
+    for deed in ["release", "drop"] {
+        let line = format!("POST /v1/quarantine/{id}/{deed}");
+        let reply = daemon.ask(&daemon.publisher, &line, "").await;
+        assert_eq!((reply.status, reply.name().as_str()), (404, "not-found"));
+    }
+    let looked = format!("reviewable {id} under TLP:AMBER");
+    let asked = daemon.asked();
+    assert_eq!(asked, [looked.clone(), looked], "nothing was decided");
+    let reply = daemon.ask(&daemon.reader, "GET /v1/quarantine?limit=7", "").await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(daemon.asked(), ["quarantine None 7 under TLP:GREEN"]);
+    for query in ["limit=0", "after=x", "more=1"] {
+        let line = format!("GET /v1/quarantine?{query}");
+        assert_eq!(
+            daemon.ask(&daemon.reader, &line, "").await.status / 100,
+            4,
+            "{query}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_page_that_points_its_name_at_loopback_gets_nothing() {
     let daemon = daemon(Fake::default()).await;
     let port = daemon.address.port();

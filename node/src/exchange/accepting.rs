@@ -194,7 +194,8 @@ pub(crate) fn is_quarantined(reader: &Reader, key: &[u8]) -> Result<Option<Recor
 pub(super) struct Quarantined {
     /// Those that came.
     came: HashSet<RecordId>,
-    changed: bool,
+    /// Whether their number may have changed.
+    pub(super) changed: bool,
 }
 
 impl Worker {

@@ -213,6 +213,8 @@ impl Worker {
             charters: &charters,
         };
         let tended = self.store.tend(&rules, &mut known)?;
+        // Some of them may be those of records in quarantine.
+        self.quarantined.changed |= tended.papers > 0;
         if tended.bodies + tended.records + tended.papers > 0 {
             let papers = match tended.papers {
                 0 => String::new(),

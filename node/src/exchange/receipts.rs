@@ -106,8 +106,8 @@ pub(super) struct Owed {
     sent: (u64, u64),
     /// Until when nothing is tried.
     later: Option<Instant>,
-    /// What was heard with the commit in the making: when it was said, by the paper's key.
-    heard: HashMap<Vec<u8>, Timestamp>,
+    /// What was heard with the commit in the making, by the paper's key.
+    heard: HashMap<Vec<u8>, (Outcome, Timestamp)>,
 }
 
 /// What is owed to one author.
@@ -352,7 +352,7 @@ impl Worker {
                 continue;
             }
             let key = [record.as_bytes(), header.author.as_str().as_bytes()].concat();
-            if self.is_older(&key, at) {
+            if !self.is_news(&key, outcome, at) {
                 continue;
             }
             let receipt = Heard {
@@ -360,7 +360,7 @@ impl Worker {
                 at,
                 receipt: *id,
             };
-            self.owed.heard.insert(key.clone(), at);
+            self.owed.heard.insert(key.clone(), (outcome, at));
             let bytes = minicbor::to_vec(&receipt).unwrap_or_default();
             let paper = PaperEntry::put(Drawer::Receipts, key, bytes, clock::now());
             self.batch.push(Entry::Paper(paper.until(until)), None);
@@ -370,14 +370,15 @@ impl Worker {
         Ok(())
     }
 
-    /// Whether something said later is known already: receipts may come in any order.
-    fn is_older(&self, key: &[u8], at: Timestamp) -> bool {
-        if let Some(heard) = self.owed.heard.get(key) {
-            return *heard > at;
-        }
-        let known = self.reader.paper(Drawer::Receipts, key).ok().flatten();
-        let known = known.and_then(|bytes| minicbor::decode::<Heard>(&bytes).ok());
-        known.is_some_and(|known| known.at > at)
+    /// Whether it says something else, and said it later, than what is known: receipts come in any order, and
+    /// whoever repeats itself fills no disk.
+    fn is_news(&self, key: &[u8], outcome: Outcome, at: Timestamp) -> bool {
+        let heard = self.owed.heard.get(key).copied().or_else(|| {
+            let known = self.reader.paper(Drawer::Receipts, key).ok().flatten()?;
+            let known = minicbor::decode::<Heard>(&known).ok()?;
+            Some((Outcome::of_code(known.outcome)?, known.at))
+        });
+        heard.is_none_or(|(known, last)| known != outcome && last < at)
     }
 
     /// To be called once a commit is durable: what was heard with it can be read.

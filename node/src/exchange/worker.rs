@@ -290,6 +290,7 @@ impl Worker {
             }
         }
         self.load_own_chain()?;
+        self.load_rates(&charters)?;
         self.load_restored(lost, home)?;
         self.find_beyond(&charters)?;
         self.make_good()

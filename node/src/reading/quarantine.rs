@@ -80,7 +80,8 @@ impl Reading {
         objects_up_to: Option<Tlp>,
     ) -> Result<Option<QuarantinedRecord>, ReadingError> {
         let id = book.admitted.id();
-        if book.stored.state != BodyState::Quarantined {
+        let expired = book.admitted.header().expires <= crate::clock::now();
+        if expired || book.stored.state != BodyState::Quarantined {
             return Ok(None);
         }
         let Some(charters) = self.exchange.standing().charters.clone() else {

@@ -291,6 +291,109 @@ async fn what_its_author_takes_back_leaves_quarantine_by_itself() {
     }
 }
 
+#[tokio::test]
+async fn who_sends_too_much_is_looked_at_also_after_a_restart() {
+    const FLOOD: &str = r#"
+        @id("flood") @quarantine("too much at once")
+        forbid (principal, action == Action::"accept", resource) when { context.rate > 3 };
+    "#;
+    let (city, water) = league().await;
+    receive_by(&water, FLOOD);
+    let mut ids = Vec::new();
+    for _ in 0..5 {
+        ids.push(city.publish(1, None, None).await.records[0].id);
+    }
+    let some = |ids: &[RecordId]| ids.iter().map(|id| city.carried(id)).collect();
+    heals(&water, some(&ids[..3])).await;
+    let water = water.restart();
+    receive_by(&water, FLOOD);
+    heals(&water, some(&ids[3..])).await;
+    let states: Vec<_> = ids.iter().map(|id| state(&water, id).unwrap()).collect();
+    let (kept, waits) = (BodyState::Readable, BodyState::Quarantined);
+    assert_eq!(states, [kept, kept, kept, waits, waits]);
+}
+
+/// A receipt that `by` signs, of whatever it likes.
+fn receipt_by(
+    by: &Node,
+    before: &RecordId,
+    to: Option<&Node>,
+    told: &[hanse_protocol::receipt::Told],
+) -> Carried {
+    let charters = by.exchange.standing().charters.clone().unwrap();
+    let stored = by.reader.record(before).unwrap().unwrap();
+    let before = hanse_protocol::admission::Admitted::from_log(&stored.header, &stored.community).unwrap();
+    let packed = hanse_protocol::compress::pack(&hanse_protocol::receipt::encode(told)).unwrap();
+    let mut header = Header {
+        seq: before.header().seq + 1,
+        prev: Some(*before.id()),
+        kind: hanse_protocol::record::Kind::Receipt,
+        ..before.header().clone()
+    };
+    let body = match to {
+        None => hanse_protocol::seal::Body::Open(packed),
+        Some(to) => {
+            let member = charters.charter().member(&to.member.profile.handle).unwrap();
+            let keys: Vec<_> = member.sealing_keys().copied().collect();
+            let own = by.member.sealing_under(charters.charter()).unwrap();
+            let binding = hanse_protocol::admission::binding(charters.community(), &header);
+            let sealed = hanse_protocol::seal::seal(&packed, &keys, own, &binding, &mut rand::rng());
+            hanse_protocol::seal::Body::Sealed(sealed.unwrap())
+        }
+    };
+    let body = body.encode();
+    header.body_length = u32::try_from(body.len()).unwrap();
+    header.body_hash = BodyHash::of(&body);
+    Carried {
+        header: header.sign(charters.community(), &by.member.signing),
+        body: Some(body),
+    }
+}
+
+#[tokio::test]
+async fn a_receipt_counts_for_its_readers_own_records_and_only_where_it_was_sealed() {
+    use hanse_protocol::receipt::Told;
+    let (city, water) = league().await;
+    let ours = city.publish(1, None, None).await.records[0].id;
+    let theirs = water.publish(1, None, None).await.records[0].id;
+    heals(&city, vec![water.carried(&theirs)]).await;
+    let told = |record, seconds: u64| Told {
+        record,
+        outcome: Outcome::Kept,
+        at: Timestamp::from_millis(1_700_000_000_000 + seconds),
+    };
+    let open = receipt_by(&water, &theirs, None, &[told(ours, 1)]);
+    assert_eq!(
+        heals(&city, vec![open]).await.admitted,
+        1,
+        "it travels all the same"
+    );
+    assert_eq!(receipts(&city.reader, &ours).unwrap(), []);
+    let all = [told(ours, 2), told(theirs, 2), told(RecordId([9; 32]), 2)];
+    let sealed = receipt_by(&water, &theirs, Some(&city), &all);
+    assert_eq!(heals(&city, vec![sealed]).await.admitted, 1);
+    let known = receipts(&city.reader, &ours).unwrap();
+    assert_eq!(known.len(), 1);
+    for not_ours in [theirs, RecordId([9; 32])] {
+        assert_eq!(receipts(&city.reader, &not_ours).unwrap(), []);
+    }
+    // The same again, later, is no news and takes no room.
+    let papers = |node: &Node| {
+        let entries = node.reader.entries_from(Position(1), usize::MAX, usize::MAX);
+        let entries = entries.unwrap().into_iter();
+        entries
+            .filter(|(_, entry)| matches!(entry, Entry::Paper(_)))
+            .count()
+    };
+    let before = papers(&city);
+    let again = receipt_by(&water, &theirs, Some(&city), &[told(ours, 3)]);
+    assert_eq!(heals(&city, vec![again]).await.admitted, 1);
+    assert_eq!(
+        (papers(&city), receipts(&city.reader, &ours).unwrap()),
+        (before, known)
+    );
+}
+
 /// Waits for a record of a node's own that is none of those known.
 async fn next_own(node: &Node, known: &[RecordId]) -> RecordId {
     let deadline = std::time::Instant::now() + Duration::from_secs(30);
