@@ -292,6 +292,39 @@ async fn what_its_author_takes_back_leaves_quarantine_by_itself() {
 }
 
 #[tokio::test]
+async fn what_expires_leaves_quarantine_by_itself() {
+    let (city, water) = league().await;
+    receive_by(&water, BY_COLOUR);
+    let expires = crate::clock::now().after(Duration::from_millis(1_500));
+    let soon = local::PublishRequest {
+        expires: Some(expires),
+        ..request(1, Some("acme-water"), Some(Tlp::Amber))
+    };
+    let id = city.exchange.publish(BY(), soon).await.unwrap().records[0].id;
+    heals(&water, vec![city.carried(&id)]).await;
+    assert_eq!(state(&water, &id), Some(BodyState::Quarantined));
+    let deadline = std::time::Instant::now() + Duration::from_secs(30);
+    let drawer = crate::store::entry::Drawer::Quarantine;
+    while water.reader.paper(drawer, id.as_bytes()).unwrap().is_some() {
+        if crate::clock::now() > expires {
+            assert!(
+                reading(&water)
+                    .quarantine(None, 10, Tlp::Red)
+                    .unwrap()
+                    .records
+                    .is_empty()
+            );
+            water.exchange.retain(BY(), true).await.unwrap();
+        }
+        assert!(std::time::Instant::now() < deadline, "it stays");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let late = water.exchange.review(BY(), id, Review::Release).await;
+    assert!(matches!(late, Err(ExchangeError::Invalid(_))));
+    assert_eq!(state(&water, &id), Some(BodyState::Gone));
+}
+
+#[tokio::test]
 async fn who_sends_too_much_is_looked_at_also_after_a_restart() {
     const FLOOD: &str = r#"
         @id("flood") @quarantine("too much at once")
