@@ -78,7 +78,7 @@ impl List {
 /// Show a record in quarantine
 ///
 /// With --json: {"record":{…,"objects":[{"tlp","object"}]},"since","then":{"verdict","policies":[…],
-/// "reason"},"now":{…}}. The exit code is 4 if it is not there, or not for this token.
+/// "reason"},"now":{…}}. The exit code is 1 if it is not there, or not for this token.
 #[derive(Args)]
 #[command(after_long_help = "Example:
   hanse quarantine show 5f0c…9a")]

@@ -279,7 +279,13 @@ fn an_original_that_is_taken_away_leaves_the_disk_in_time() {
             ])
             .unwrap();
         store
-            .commit(vec![paper(Drawer::Originals, b"one", b""), audit("retract")])
+            .commit(vec![
+                paper(Drawer::Originals, b"one", b""),
+                // One that comes and goes at once.
+                paper(Drawer::Originals, b"brief", b"its text"),
+                paper(Drawer::Originals, b"brief", b""),
+                audit("retract"),
+            ])
             .unwrap();
         if anew {
             drop(store);
