@@ -182,6 +182,13 @@ fn answers_that_are_held_are_those_that_would_be_given() {
         assert_eq!(policies.share(roster, &green, noon()), fresh(roster));
     }
     assert_eq!((all.len(), named.len()), (2, 3), "the hospital is split off");
+    let other = Policies::built_in();
+    assert!(
+        other
+            .share(&all, &green, noon())
+            .iter()
+            .all(|decision| !decision.allowed && decision.error.is_some())
+    );
 }
 
 #[test]
@@ -257,7 +264,7 @@ fn nothing_is_forwarded_unless_a_policy_says_so() {
             r#"
             @id("share") permit (principal in Circle::"friends", action == Action::"share", resource);
             @id("friends") permit (principal in Circle::"friends", action == Action::"forward", resource);
-            @id("hospitals") @redact("description")
+            @id("hospitals")
             permit (principal, action == Action::"forward", resource)
             when { context.to == "health" && principal.kind == "hospital" && resource in TLP::"green" };
             @id("far") permit (principal == Member::"far-away", action == Action::"forward", resource);
