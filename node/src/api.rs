@@ -31,6 +31,7 @@ mod line;
 mod openapi;
 mod patience;
 mod problem;
+mod quarantine;
 mod records;
 mod routes;
 #[cfg(test)]

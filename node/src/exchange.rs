@@ -24,6 +24,7 @@ use crate::heads::{self, Freeze};
 use crate::member::Member;
 use crate::store::entry::{Origin, Position};
 
+pub(crate) mod accepting;
 mod ahead;
 mod batch;
 mod beyond;
@@ -39,16 +40,20 @@ mod judging;
 mod keeping;
 mod membership;
 mod publish;
+mod rates;
+mod receipts;
 mod receive;
 mod recent;
 mod restored;
 mod retracting;
+mod review;
 mod shedding;
 #[cfg(test)]
 mod tests;
 mod turns;
 mod worker;
 
+pub use accepting::Accepting;
 pub(crate) use beyond::counts;
 pub use budget::Overdrawn;
 use command::{Command, Reply};
@@ -60,7 +65,9 @@ pub use held::{Flaws, Missing, Twin};
 pub(crate) use keeping::trusting;
 pub use keeping::{Retention, trusted};
 pub(crate) use membership::view_of;
+pub use receipts::{Receipt, receipts};
 pub use restored::{Home, Restored};
+pub(crate) use review::Review;
 pub use worker::{Parts, StartError, Thread, start};
 
 /// Pieces of work that peers brought and that may wait for the exchange; a full queue means Ignore for
@@ -191,6 +198,7 @@ pub struct Exchange {
     held: held::Shared,
     heads: heads::Shared,
     member: Arc<Member>,
+    accepting: Accepting,
     overdrafts: budget::Overdrafts,
     clocks: clocks::Clocks,
     /// Under which charter what is compared was judged last.
@@ -331,6 +339,25 @@ impl Exchange {
     /// [`ExchangeError::Invalid`], [`ExchangeError::NoCommunity`], [`ExchangeError::Restored`].
     pub async fn retract(&self, actor: Actor, id: RecordId) -> Result<local::RetractReply, ExchangeError> {
         self.demand(|reply| Command::Retract(actor, id, reply)).await
+    }
+
+    /// Decides of a record that the receiving policy keeps back.
+    ///
+    /// # Errors
+    /// [`ExchangeError::Invalid`], [`ExchangeError::NoCommunity`].
+    pub(crate) async fn review(
+        &self,
+        actor: Actor,
+        id: RecordId,
+        review: Review,
+    ) -> Result<local::ReviewReply, ExchangeError> {
+        self.demand(|reply| Command::Review(actor, id, review, reply))
+            .await
+    }
+
+    /// The policies that answer for what arrives.
+    pub fn accepting(&self) -> &Accepting {
+        &self.accepting
     }
 
     /// Looks at what has passed its time now; with `confirm` the clock is taken for right.

@@ -44,6 +44,9 @@ pub struct Metrics {
     forked: Gauge,
     audits_broken: Counter,
     shed: Counter,
+    ruled: Family<OutcomeLabel, Counter>,
+    quarantined: Gauge,
+    receipts: Family<OutcomeLabel, Counter>,
     unread: Counter,
     hung_up: Counter,
     astray: Gauge,
@@ -73,6 +76,9 @@ impl Metrics {
             forked: Gauge::default(),
             audits_broken: Counter::default(),
             shed: Counter::default(),
+            ruled: Family::default(),
+            quarantined: Gauge::default(),
+            receipts: Family::default(),
             unread: Counter::default(),
             hung_up: Counter::default(),
             astray: Gauge::default(),
@@ -174,6 +180,7 @@ impl Metrics {
             metrics.astray.clone(),
         );
         metrics.register_healing(registry);
+        metrics.register_receiving(registry);
         metrics
     }
 
@@ -203,6 +210,42 @@ impl Metrics {
             "Stretches of numbers missing in authors' chains",
             self.gaps.clone(),
         );
+    }
+
+    fn register_receiving(&self, registry: &mut Registry) {
+        registry.register(
+            "records_ruled_on",
+            "Records of others that the receiving policy ruled on, by outcome",
+            self.ruled.clone(),
+        );
+        registry.register(
+            "records_quarantined",
+            "Records in quarantine, at most some thousands counted",
+            self.quarantined.clone(),
+        );
+        registry.register(
+            "receipts",
+            "Records of which an author was told what became of them, sent and received",
+            self.receipts.clone(),
+        );
+    }
+
+    /// The receiving policy ruled on a record.
+    pub fn ruled(&self, outcome: &'static str) {
+        self.ruled.get_or_create(&OutcomeLabel { outcome }).inc();
+    }
+
+    /// So many records are in quarantine.
+    pub fn quarantined(&self, records: u64) {
+        self.quarantined.set(i64::try_from(records).unwrap_or(i64::MAX));
+    }
+
+    /// Authors were told of so many records, or this node was.
+    pub fn receipts(&self, outcome: &'static str, records: usize) {
+        let records = u64::try_from(records).unwrap_or(u64::MAX);
+        self.receipts
+            .get_or_create(&OutcomeLabel { outcome })
+            .inc_by(records);
     }
 
     /// A number was found to be given to two records.

@@ -26,6 +26,7 @@ use crate::store::{Reader, StoreError, StoredRecord, unless_damaged};
 
 mod community;
 mod healing;
+mod quarantine;
 mod variants;
 mod warnings;
 
@@ -455,6 +456,7 @@ impl Reading {
             position: self.store.newest().0,
             records: stats.records,
             awaited: u64::try_from(awaited).unwrap_or(u64::MAX),
+            quarantined: self.quarantined_count()?,
             log_bytes: stats.log_bytes,
             index_bytes: stats.index_bytes,
         })
@@ -485,7 +487,11 @@ impl Reading {
     }
 
     fn open(&self, stored: &StoredRecord, admitted: &Admitted) -> Option<Opened> {
-        if stored.state != BodyState::Readable {
+        // What is not shown is opened, too: nobody is told of it who may not see what it says.
+        if !matches!(
+            stored.state,
+            BodyState::Readable | BodyState::Quarantined | BodyState::Refused
+        ) {
             return None;
         }
         let charters = self.exchange.standing().charters.clone()?;
@@ -501,7 +507,7 @@ impl Book {
     /// The objects at these places, each with what its variants have in common.
     fn objects_at(&self, places: &[usize]) -> Vec<(variants::Key, Match)> {
         let header = self.admitted.header();
-        let opened = self.opened.as_ref();
+        let opened = self.opened.as_ref().filter(|_| self.is_shown());
         let objects = opened.and_then(|opened| opened.objects_at(places).ok());
         let matched = |placed: Placed<'_>| {
             let Placed {
@@ -544,7 +550,13 @@ impl Book {
     }
 
     fn content_bytes(&self) -> usize {
-        self.opened.as_ref().map_or(0, Opened::content_bytes)
+        let shown = self.opened.as_ref().filter(|_| self.is_shown());
+        shown.map_or(0, Opened::content_bytes)
+    }
+
+    /// Whether its objects are shown to those who may see them.
+    fn is_shown(&self) -> bool {
+        self.stored.state == BodyState::Readable
     }
 
     fn view(&self, objects_up_to: Option<Tlp>) -> RecordView {
@@ -567,7 +579,9 @@ impl Book {
                 true if self.stored.state == BodyState::Readable => Readable::Gone,
                 _ => readable(self.stored.state),
             },
-            objects: objects_up_to.and_then(|ceiling| self.objects(ceiling)),
+            objects: objects_up_to
+                .filter(|_| self.is_shown())
+                .and_then(|ceiling| self.objects(ceiling)),
         }
     }
 
@@ -599,6 +613,8 @@ fn readable(state: BodyState) -> Readable {
         BodyState::Unsound => Readable::Unsound,
         BodyState::Gone => Readable::Gone,
         BodyState::Shed => Readable::Shed,
+        BodyState::Quarantined => Readable::Quarantined,
+        BodyState::Refused => Readable::Refused,
     }
 }
 

@@ -20,6 +20,7 @@ pub mod local;
 pub mod observable;
 pub mod pattern;
 pub mod presence;
+pub mod receipt;
 pub mod reconcile;
 pub mod record;
 pub mod redact;

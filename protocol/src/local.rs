@@ -12,10 +12,12 @@ use crate::timestamp::Timestamp;
 use crate::tlp::Tlp;
 
 pub mod charter;
+pub mod quarantine;
 pub mod span;
 pub mod status;
 
 pub use charter::*;
+pub use quarantine::*;
 pub use status::*;
 
 /// Largest request body, bytes: one batch of a bulk publish.
@@ -163,6 +165,10 @@ pub struct SearchReply {
 pub enum Readable {
     /// Opened and sound.
     Readable,
+    /// Opened and sound, but a person is to look at it before it is shown: the receiving policy says so.
+    Quarantined,
+    /// Opened and sound, but not shown: the receiving policy, or who reviewed it, says so.
+    Refused,
     /// Sealed to others, or of a kind of a later version.
     Opaque,
     /// The header is here, the body not yet.

@@ -19,7 +19,7 @@ pub enum Kind {
     Objects,
     /// Takes back the record it names in `replaces` (code 1).
     Retraction,
-    /// Tells the author of the record named in `replaces` that it was read (code 2).
+    /// Tells the author of other records what became of them, sealed to it (code 2).
     Receipt,
     /// A kind of a later version: admitted, carried, never opened.
     Unknown(u8),

@@ -27,6 +27,7 @@ mod join;
 mod members;
 mod propose;
 mod publish;
+mod quarantine;
 mod recover;
 mod request;
 mod retain;
@@ -115,6 +116,8 @@ enum Command {
     Search(search::Search),
     Show(show::Show),
     Retract(retract::Retract),
+    #[command(subcommand)]
+    Quarantine(quarantine::Quarantine),
     Tail(tail::Tail),
     Members(members::Members),
     Status(status::Status),
@@ -256,6 +259,7 @@ impl Command {
             Self::Search(command) => command.run(client, console).await,
             Self::Show(command) => command.run(client, console).await,
             Self::Retract(command) => command.run(client, console).await,
+            Self::Quarantine(command) => command.run(client, console).await,
             Self::Retain(command) => command.run(client, console).await,
             Self::Tail(command) => command.run(client, console).await,
             Self::Members(command) => command.run(client, console).await,

@@ -279,6 +279,52 @@ impl Client {
         self.send(Method::POST, url, None, CHANGE).await
     }
 
+    /// Records in quarantine by their ids, after one of them; without their objects.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn quarantine(
+        &self,
+        after: Option<RecordId>,
+        limit: Option<usize>,
+    ) -> Result<local::QuarantinePage, SdkError> {
+        let mut url = self.route(&["quarantine"]);
+        if let Some(after) = after {
+            url.query_pairs_mut().append_pair("after", &after.to_string());
+        }
+        if let Some(limit) = limit {
+            url.query_pairs_mut().append_pair("limit", &limit.to_string());
+        }
+        self.send(Method::GET, url, None, LOOK).await
+    }
+
+    /// A record in quarantine, with its objects.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn quarantined(&self, record: &RecordId) -> Result<local::QuarantinedRecord, SdkError> {
+        let url = self.route(&["quarantine", &record.to_string()]);
+        self.send(Method::GET, url, None, LOOK).await
+    }
+
+    /// Shows a record that was in quarantine, or was dropped.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn release(&self, record: &RecordId) -> Result<local::ReviewReply, SdkError> {
+        let url = self.route(&["quarantine", &record.to_string(), "release"]);
+        self.send(Method::POST, url, None, CHANGE).await
+    }
+
+    /// Does not show a record that is in quarantine.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn drop_quarantined(&self, record: &RecordId) -> Result<local::ReviewReply, SdkError> {
+        let url = self.route(&["quarantine", &record.to_string(), "drop"]);
+        self.send(Method::POST, url, None, CHANGE).await
+    }
+
     /// Has the node look now for what has expired, or tells it that its clock is right.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ const fn target(name: &'static str, run: fn(&[u8])) -> Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 24] = [
+pub const TARGETS: [Target; 25] = [
     target("header", signed::header),
     target("sealed-body", signed::sealed_body),
     target("charter", signed::charter),
@@ -49,6 +49,7 @@ pub const TARGETS: [Target; 24] = [
     target("heal-answer", wire::heal_answer),
     target("told", wire::told),
     target("retraction", wire::retraction),
+    target("receipt", wire::receipt),
     target("signing-key", wire::signing_key),
     target("content", texts::content),
     target("json", texts::json),

@@ -646,6 +646,14 @@ def read(kind, given, expect):
         return content | {"content": expect.get("content") if text is None else text}
     if kind == "frame":
         return frame(raw)
+    if kind == "receipt":
+        words = decode(raw)
+        need(isinstance(words, list) and 1 <= len(words) <= 1000, "malformed")
+        for record, outcome, at in (fields(item, 3, 3) for item in words):
+            need(is_bytes(record, 32) and is_number(outcome) and outcome <= 2 and is_number(at), "malformed")
+        ids = [item[0] for item in words]
+        need(ids == sorted(set(ids)), "malformed")
+        return {"told": [{"record": plain(item[0]), "outcome": item[1], "at": item[2]} for item in words]}
     if kind == "retraction":
         ids = decode(raw)
         need(isinstance(ids, list) and len(ids) <= 1000 and all(is_bytes(one, 32) for one in ids), "malformed")
@@ -663,7 +671,7 @@ def read(kind, given, expect):
     return {"key": key.hex()}
 
 
-KINDS = {"header", "admission", "charter", "body", "sealed-body", "frame", "retraction", "signing-key", "sealing-key",
+KINDS = {"header", "admission", "charter", "body", "sealed-body", "frame", "retraction", "receipt", "signing-key", "sealing-key",
          "sum", "told"}
 
 # What only a zstd library shows: this reader passes the frame on.

@@ -6,7 +6,7 @@ use hanse_protocol::local;
 use hanse_protocol::tlp::Tlp;
 use tokio::sync::watch;
 
-use crate::exchange::{Actor, Deed, Exchange, ExchangeError};
+use crate::exchange::{Actor, Deed, Exchange, ExchangeError, Review};
 use crate::reading::{Reading, ReadingError};
 use crate::store::entry::Position;
 
@@ -23,6 +23,8 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
     fn admit(&self, by: Actor, request: local::AdmitRequest) -> impl Changed<local::Admission>;
     fn expel(&self, by: Actor, member: Handle) -> impl Changed<local::CharterReply>;
     fn retract(&self, by: Actor, record: RecordId) -> impl Changed<local::RetractReply>;
+    fn release(&self, by: Actor, record: RecordId) -> impl Changed<local::ReviewReply>;
+    fn put_away(&self, by: Actor, record: RecordId) -> impl Changed<local::ReviewReply>;
     fn retain(&self, by: Actor, confirm: bool) -> impl Changed<local::RetainReply>;
     fn join(&self, by: Actor, request: local::JoinRequest) -> impl Changed<local::CharterReply>;
     fn propose(&self, by: Actor, request: local::ProposeRequest) -> impl Changed<local::ProposalReply>;
@@ -48,6 +50,14 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
         objects: bool,
         ceiling: Tlp,
     ) -> Result<local::RecordPage, ReadingError>;
+    fn quarantine(
+        &self,
+        after: Option<RecordId>,
+        limit: usize,
+        ceiling: Tlp,
+    ) -> Result<local::QuarantinePage, ReadingError>;
+    fn quarantined(&self, id: &RecordId, ceiling: Tlp) -> Result<local::QuarantinedRecord, ReadingError>;
+    fn reviewable(&self, id: &RecordId, ceiling: Tlp) -> Result<(), ReadingError>;
     fn members(&self) -> Result<Option<local::MembersReply>, ReadingError>;
     fn audit(&self, from: u64, limit: usize) -> Result<local::AuditPage, ReadingError>;
     fn audit_heads(&self) -> Result<local::HeardAudits, ReadingError>;
@@ -86,6 +96,14 @@ impl Backend for Node {
 
     fn retract(&self, by: Actor, record: RecordId) -> impl Changed<local::RetractReply> {
         self.exchange.retract(by, record)
+    }
+
+    fn release(&self, by: Actor, record: RecordId) -> impl Changed<local::ReviewReply> {
+        self.exchange.review(by, record, Review::Release)
+    }
+
+    fn put_away(&self, by: Actor, record: RecordId) -> impl Changed<local::ReviewReply> {
+        self.exchange.review(by, record, Review::Drop)
     }
 
     fn retain(&self, by: Actor, confirm: bool) -> impl Changed<local::RetainReply> {
@@ -148,6 +166,23 @@ impl Backend for Node {
         ceiling: Tlp,
     ) -> Result<local::RecordPage, ReadingError> {
         self.reading.page(after, limit, objects, ceiling)
+    }
+
+    fn quarantine(
+        &self,
+        after: Option<RecordId>,
+        limit: usize,
+        ceiling: Tlp,
+    ) -> Result<local::QuarantinePage, ReadingError> {
+        self.reading.quarantine(after, limit, ceiling)
+    }
+
+    fn quarantined(&self, id: &RecordId, ceiling: Tlp) -> Result<local::QuarantinedRecord, ReadingError> {
+        self.reading.quarantined(id, ceiling)
+    }
+
+    fn reviewable(&self, id: &RecordId, ceiling: Tlp) -> Result<(), ReadingError> {
+        self.reading.reviewable(id, ceiling)
     }
 
     fn members(&self) -> Result<Option<local::MembersReply>, ReadingError> {

@@ -5,7 +5,7 @@ use axum::routing::{MethodRouter, delete, get, post};
 use hanse_protocol::local::Role;
 
 use super::backend::Backend;
-use super::{State, audit, charter, community, events, health, keeping, openapi, records};
+use super::{State, audit, charter, community, events, health, keeping, openapi, quarantine, records};
 
 /// What an answer holds.
 #[derive(Clone, Copy)]
@@ -80,6 +80,10 @@ pub(super) fn table<B: Backend>() -> Vec<Route<B>> {
         Route::new(("get", "/v1/objects/{id}"), reads, "The versions of a STIX object", Gives::Json("ObjectReply"), get(records::object::<B>)),
         Route::new(("post", "/v1/search"), reads, "Objects that hold an observable", Gives::Json("SearchReply"), post(records::search::<B>)).takes("SearchRequest"),
         Route::new(("get", "/v1/events"), reads, "Records as they become complete; resumable by Last-Event-ID or after", Gives::Events("RecordView"), get(events::events::<B>)).query(&[("after", "integer"), ("objects", "boolean")]),
+        Route::new(("get", "/v1/quarantine"), reads, "Records that wait for a person to look at them", Gives::Json("QuarantinePage"), get(quarantine::page::<B>)).query(&[("after", "string"), ("limit", "integer")]),
+        Route::new(("get", "/v1/quarantine/{id}"), reads, "A record in quarantine, with its objects", Gives::Json("QuarantinedRecord"), get(quarantine::one::<B>)),
+        Route::new(("post", "/v1/quarantine/{id}/release"), publishes, "Show a record that was in quarantine, or was dropped", Gives::Json("ReviewReply"), post(quarantine::release::<B>)),
+        Route::new(("post", "/v1/quarantine/{id}/drop"), publishes, "Do not show a record that is in quarantine", Gives::Json("ReviewReply"), post(quarantine::put_away::<B>)),
         Route::new(("get", "/v1/members"), reads, "The members of the community", Gives::Json("MembersReply"), get(community::members::<B>)),
         Route::new(("post", "/v1/members"), administers, "Admit who wrote a request", Gives::Json("Admission"), post(community::admit::<B>)).takes("AdmitRequest"),
         Route::new(("delete", "/v1/members/{handle}"), administers, "Expel a member", Gives::Json("CharterReply"), delete(community::expel::<B>)),

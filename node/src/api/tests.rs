@@ -73,6 +73,16 @@ impl Backend for Fake {
         Err(ExchangeError::Restored)
     }
 
+    async fn release(&self, by: Actor, record: RecordId) -> Result<local::ReviewReply, ExchangeError> {
+        self.note(format!("release {record} by {}", by.0));
+        Err(ExchangeError::Full)
+    }
+
+    async fn put_away(&self, by: Actor, record: RecordId) -> Result<local::ReviewReply, ExchangeError> {
+        self.note(format!("drop {record} by {}", by.0));
+        Err(ExchangeError::Full)
+    }
+
     async fn retain(&self, by: Actor, confirm: bool) -> Result<local::RetainReply, ExchangeError> {
         self.note(format!("retain {confirm} by {}", by.0));
         Ok(local::RetainReply::default())
@@ -161,6 +171,25 @@ impl Backend for Fake {
     ) -> Result<local::RecordPage, ReadingError> {
         self.note(format!("page {after} {limit} {objects}"));
         Ok(local::RecordPage::default())
+    }
+
+    fn quarantine(
+        &self,
+        after: Option<RecordId>,
+        limit: usize,
+        ceiling: Tlp,
+    ) -> Result<local::QuarantinePage, ReadingError> {
+        self.note(format!("quarantine {after:?} {limit} under {ceiling}"));
+        Ok(local::QuarantinePage::default())
+    }
+
+    fn quarantined(&self, _: &RecordId, _: Tlp) -> Result<local::QuarantinedRecord, ReadingError> {
+        Err(ReadingError::NotFound)
+    }
+
+    fn reviewable(&self, id: &RecordId, ceiling: Tlp) -> Result<(), ReadingError> {
+        self.note(format!("reviewable {id} under {ceiling}"));
+        Err(ReadingError::NotFound)
     }
 
     fn members(&self) -> Result<Option<local::MembersReply>, ReadingError> {
@@ -294,11 +323,15 @@ impl Daemon {
     }
 }
 
-const ROUTES: [(&str, Role); 22] = [
+const ROUTES: [(&str, Role); 26] = [
     ("POST /v1/records", Role::Publish),
     ("GET /v1/records", Role::Read),
     ("GET /v1/records/00", Role::Read),
     ("POST /v1/records/00/retract", Role::Publish),
+    ("GET /v1/quarantine", Role::Read),
+    ("GET /v1/quarantine/00", Role::Read),
+    ("POST /v1/quarantine/00/release", Role::Publish),
+    ("POST /v1/quarantine/00/drop", Role::Publish),
     ("POST /v1/retain", Role::Admin),
     ("GET /v1/objects/x", Role::Read),
     ("POST /v1/search", Role::Read),
@@ -351,6 +384,31 @@ async fn every_route_wants_a_known_token_with_the_right_role() {
             .raw(&format!("{line} HTTP/1.1\nhost: {{host}}\n"), "")
             .await;
         assert_eq!(reply.status, 200, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn who_does_not_see_a_record_does_not_decide_of_it() {
+    let daemon = daemon(Fake::default()).await;
+    let id = "ab".repeat(32);
+    for deed in ["release", "drop"] {
+        let line = format!("POST /v1/quarantine/{id}/{deed}");
+        let reply = daemon.ask(&daemon.publisher, &line, "").await;
+        assert_eq!((reply.status, reply.name().as_str()), (404, "not-found"));
+    }
+    let looked = format!("reviewable {id} under TLP:AMBER");
+    let asked = daemon.asked();
+    assert_eq!(asked, [looked.clone(), looked], "nothing was decided");
+    let reply = daemon.ask(&daemon.reader, "GET /v1/quarantine?limit=7", "").await;
+    assert_eq!(reply.status, 200);
+    assert_eq!(daemon.asked(), ["quarantine None 7 under TLP:GREEN"]);
+    for query in ["limit=0", "after=x", "more=1"] {
+        let line = format!("GET /v1/quarantine?{query}");
+        assert_eq!(
+            daemon.ask(&daemon.reader, &line, "").await.status / 100,
+            4,
+            "{query}"
+        );
     }
 }
 

@@ -213,8 +213,14 @@ impl Worker {
             charters: &charters,
         };
         let tended = self.store.tend(&rules, &mut known)?;
-        if tended.bodies + tended.records > 0 {
-            let subject = format!("{} bodies, {} records", tended.bodies, tended.records);
+        // Some of them may be those of records in quarantine.
+        self.quarantined.changed |= tended.papers > 0;
+        if tended.bodies + tended.records + tended.papers > 0 {
+            let papers = match tended.papers {
+                0 => String::new(),
+                papers => format!(", {papers} papers"),
+            };
+            let subject = format!("{} bodies, {} records{papers}", tended.bodies, tended.records);
             self.audit("node", "expire", subject, None);
         }
         for place in tended.retired {

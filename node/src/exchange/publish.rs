@@ -40,8 +40,8 @@ const HEADER_GROWTH: usize = 48;
 /// What holds for all records of one publish.
 pub(super) struct Terms {
     lane: u16,
-    created: Timestamp,
-    expires: Timestamp,
+    pub(super) created: Timestamp,
+    pub(super) expires: Timestamp,
     unmarked: Tlp,
     floor: Tlp,
     to: Option<BTreeSet<Handle>>,
@@ -341,22 +341,36 @@ impl Worker {
         let body = match audience {
             Audience::Community => Body::Open(packed),
             Audience::Members(readers) => {
-                let keys = sealing_keys(charters, &self.member.profile.handle, readers)?;
-                let own = self.member.sealing_under(charters.charter());
-                let own = own.ok_or(ExchangeError::NoCommunity)?;
-                let binding = Binding {
-                    community: charters.community(),
-                    author: &self.member.profile.handle,
-                    kind: Kind::Objects,
-                    created: terms.created,
-                    expires: terms.expires,
-                    replaces: None,
-                };
-                let sealed = seal::seal(&packed, &keys, own, &binding, &mut rand::rng());
-                Body::Sealed(sealed.map_err(|error| invalid(&error))?)
+                let body = self.seal_to(charters, terms, Kind::Objects, &packed, readers)?;
+                return Ok((body, content.len()));
             }
         };
         Ok((body.encode(), content.len()))
+    }
+
+    /// A body sealed to these members, and to our own nodes.
+    pub(super) fn seal_to(
+        &self,
+        charters: &CharterChain,
+        terms: &Terms,
+        kind: Kind,
+        packed: &compress::Packed,
+        readers: &BTreeSet<Handle>,
+    ) -> Result<Vec<u8>, ExchangeError> {
+        let keys = sealing_keys(charters, &self.member.profile.handle, readers)?;
+        let own = self.member.sealing_under(charters.charter());
+        let own = own.ok_or(ExchangeError::NoCommunity)?;
+        let binding = Binding {
+            community: charters.community(),
+            author: &self.member.profile.handle,
+            kind,
+            created: terms.created,
+            expires: terms.expires,
+            replaces: None,
+        };
+        let sealed = seal::seal(packed, &keys, own, &binding, &mut rand::rng());
+        let sealed = sealed.map_err(|error| ExchangeError::Invalid(error.to_string()))?;
+        Ok(Body::Sealed(sealed).encode())
     }
 
     pub(super) fn next_header(&self, charters: &CharterChain, terms: &Terms, body: &[u8]) -> Header {

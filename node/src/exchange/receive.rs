@@ -12,6 +12,7 @@ use hanse_protocol::reconcile::Place;
 use hanse_protocol::record::{Header, Kind};
 use hanse_protocol::refusal::{Fault, Permanence, Refusal};
 
+use super::accepting::Ruled;
 use super::ahead::{Found, Looked};
 use super::budget::Grant;
 use super::held::ASIDE;
@@ -47,6 +48,39 @@ pub(super) struct Unread {
     grant: Grant,
     courier: NodeId,
     origin: Origin,
+}
+
+/// What came of reading a record.
+struct Read {
+    body: Option<Vec<u8>>,
+    state: BodyState,
+    facts: RecordFacts,
+    /// What the receiving policy said, if it was asked.
+    ruled: Option<Ruled>,
+}
+
+impl Read {
+    /// Of which no object is ours to rule on.
+    fn unread(body: Option<Vec<u8>>, state: BodyState, facts: RecordFacts) -> Self {
+        Self {
+            body,
+            state,
+            facts,
+            ruled: None,
+        }
+    }
+
+    /// Sound, and shown as far as was ruled: what is not shown is found by its header only.
+    fn ruled(body: Vec<u8>, facts: RecordFacts, plain: RecordFacts, ruled: Option<Ruled>) -> Self {
+        let state = ruled.as_ref().map_or(BodyState::Readable, Ruled::state);
+        let shown = state == BodyState::Readable;
+        Self {
+            body: Some(body),
+            state,
+            facts: if shown { facts } else { plain },
+            ruled,
+        }
+    }
 }
 
 impl Worker {
@@ -361,12 +395,19 @@ impl Worker {
         } = unread;
         let taken_back = self.is_taken_back(charters, &header.author, &id);
         let expired = origin != Origin::Gossip && header.expires <= clock::now();
-        let (body, state, facts) = match whole {
+        self.rates.note(&header.author, header.created);
+        let plain = derive::header_facts(&header);
+        let Read {
+            body,
+            state,
+            facts,
+            ruled,
+        } = match whole {
             // Its author took it back before it came here, or its time has passed.
-            _ if taken_back || expired => (None, BodyState::Gone, derive::header_facts(&header)),
+            _ if taken_back || expired => Read::unread(None, BodyState::Gone, plain),
             Some((whole, unsealed)) => self.read(charters, whole, unsealed),
-            None if grant == Grant::Header => (None, BodyState::Shed, derive::header_facts(&header)),
-            None => (None, BodyState::Awaited, derive::header_facts(&header)),
+            None if grant == Grant::Header => Read::unread(None, BodyState::Shed, plain),
+            None => Read::unread(None, BodyState::Awaited, plain),
         };
         if state == BodyState::Opaque {
             self.opaque.came(&header);
@@ -391,6 +432,9 @@ impl Worker {
             "receive"
         };
         self.audit(header.author.as_str(), action, id.to_string(), None);
+        if let Some(ruled) = ruled {
+            self.note_ruling(&id, &header, &ruled);
+        }
         if taken_back {
             self.audit(header.author.as_str(), "take-back", id.to_string(), None);
         }
@@ -400,12 +444,7 @@ impl Worker {
     }
 
     /// Opens a whole record as far as it is ours to read.
-    fn read(
-        &mut self,
-        charters: &CharterChain,
-        whole: Whole,
-        unsealed: Option<Unsealed>,
-    ) -> (Option<Vec<u8>>, BodyState, RecordFacts) {
+    fn read(&mut self, charters: &CharterChain, whole: Whole, unsealed: Option<Unsealed>) -> Read {
         let header = whole.admitted().header().clone();
         let id = *whole.admitted().id();
         let plain = derive::header_facts(&header);
@@ -413,7 +452,7 @@ impl Worker {
         let budget = &charters.charter().budget;
         let room = |bytes| self.afford(budget, &header, bytes);
         match whole.open_within(unsealed, &member.reader, charters, room) {
-            Ok(Reading::Opaque(whole)) => (Some(batch::parts(whole).2), BodyState::Opaque, plain),
+            Ok(Reading::Opaque(whole)) => Read::unread(Some(batch::parts(whole).2), BodyState::Opaque, plain),
             Ok(Reading::Opened(opened)) if header.kind == Kind::Retraction => {
                 let listed = opened.retracted();
                 let (_, body) = opened.into_parts();
@@ -421,30 +460,42 @@ impl Worker {
                     Ok(ids) => {
                         let facts = derive::retraction_facts(&header, &ids);
                         self.take_back(&header.author, ids);
-                        (Some(body), BodyState::Readable, facts)
+                        Read::unread(Some(body), BodyState::Readable, facts)
                     }
                     Err(refusal) => {
                         self.unsound(&id, &header, &refusal);
-                        (Some(body), BodyState::Unsound, plain)
+                        Read::unread(Some(body), BodyState::Unsound, plain)
                     }
                 }
             }
+            Ok(Reading::Opened(opened)) if header.kind == Kind::Receipt => {
+                let told = self.take_receipt(&id, &header, &opened);
+                let (_, body) = opened.into_parts();
+                let state = match told {
+                    Ok(()) => BodyState::Readable,
+                    Err(refusal) => self.unsound(&id, &header, &refusal),
+                };
+                Read::unread(Some(body), state, plain)
+            }
             Ok(Reading::Opened(opened)) => {
-                let sound = opened.sound().map(|sound| derive::facts(&header, &sound));
+                let sound = opened.sound().map(|sound| {
+                    let ruled = self.rule_on(charters, &header, &opened, &sound);
+                    (derive::facts(&header, &sound), ruled)
+                });
                 let (_, body) = opened.into_parts();
                 match sound {
-                    Ok(facts) => (Some(body), BodyState::Readable, facts),
+                    Ok((facts, ruled)) => Read::ruled(body, facts, plain, ruled),
                     Err(refusal) => {
                         self.unsound(&id, &header, &refusal);
-                        (Some(body), BodyState::Unsound, plain)
+                        Read::unread(Some(body), BodyState::Unsound, plain)
                     }
                 }
             }
             // To be held by its header, like what is over the budget by its size.
-            Err((_, Refusal::OverBudget)) => (None, BodyState::Shed, plain),
+            Err((_, Refusal::OverBudget)) => Read::unread(None, BodyState::Shed, plain),
             Err((whole, refusal)) => {
                 let state = self.unsound(&id, &header, &refusal);
-                (Some(batch::parts(*whole).2), state, plain)
+                Read::unread(Some(batch::parts(*whole).2), state, plain)
             }
         }
     }
@@ -492,13 +543,16 @@ impl Worker {
                 return BodyFate::Wrong;
             }
         };
-        let (body, state, facts) = self.read(&charters, whole, None);
-        let author = facts.author.clone();
-        if state == BodyState::Opaque
-            && let Ok(admitted) = Admitted::from_log(&stored.header, &stored.community)
-        {
+        let header = whole.admitted().header().clone();
+        let Read {
+            body,
+            state,
+            facts,
+            ruled,
+        } = self.read(&charters, whole, None);
+        if state == BodyState::Opaque {
             // Its size is the header's word, and the body was held against that.
-            self.opaque.came(admitted.header());
+            self.opaque.came(&header);
         }
         let entry = BodyEntry {
             community: stored.community,
@@ -510,7 +564,10 @@ impl Worker {
         };
         let facts = Some(facts).filter(|_| state != BodyState::Shed);
         self.batch.push(Entry::Body(entry), facts);
-        self.audit(author.as_str(), "receive-body", id.to_string(), None);
+        self.audit(header.author.as_str(), "receive-body", id.to_string(), None);
+        if let Some(ruled) = ruled {
+            self.note_ruling(id, &header, &ruled);
+        }
         BodyFate::Kept
     }
 

@@ -64,7 +64,10 @@ impl Worker {
                 None => self.erase(author, &id),
             };
             match erased {
-                Ok(true) => self.audit(author.as_str(), "take-back", id.to_string(), None),
+                Ok(true) => {
+                    self.leave_quarantine(&id);
+                    self.audit(author.as_str(), "take-back", id.to_string(), None);
+                }
                 Ok(false) => {}
                 // What is due is looked for again at the next start.
                 Err(error) => tracing::error!(record = %id, %error, "what was taken back cannot be erased"),

@@ -29,6 +29,7 @@ mod frozen;
 mod full;
 mod keeping;
 mod late;
+mod receiving;
 mod variants;
 
 /// A node without a mesh.

@@ -10,6 +10,7 @@ use hanse_protocol::identity::RecordId;
 use hanse_protocol::timestamp::Timestamp;
 use tokio::sync::{mpsc, watch};
 
+use super::accepting::{Accepting, Quarantined};
 use super::batch::Batch;
 use super::beyond::Beyond;
 use super::budget::Ledger;
@@ -17,6 +18,8 @@ use super::complaints::Complaints;
 use super::held::{ASIDE, RUNS, Shared};
 use super::keeping::{Keeping, Retention};
 use super::membership::signed::Signed;
+use super::rates::Rates;
+use super::receipts::Owed;
 use super::recent::Recent;
 use super::restored::{Asked, Home, Restored};
 use super::shedding::Opaque;
@@ -93,6 +96,12 @@ pub(super) struct Worker {
     pub(super) complaints: Complaints,
     pub(super) clocks: Clocks,
     pub(super) opaque: Opaque,
+    /// The policies that answer for what arrives.
+    pub(super) accepting: Accepting,
+    pub(super) rates: Rates,
+    pub(super) quarantined: Quarantined,
+    /// What authors are to be told of their records.
+    pub(super) owed: Owed,
     pub(super) keeping: Keeping,
     pub(super) beyond: Beyond,
     /// Whether our own chain may go on elsewhere, so that nothing is signed.
@@ -191,6 +200,10 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         complaints: Complaints::default(),
         clocks,
         opaque: Opaque::new(opaque_max),
+        accepting: Accepting::default(),
+        rates: Rates::default(),
+        quarantined: Quarantined::default(),
+        owed: Owed::default(),
         keeping: Keeping::new(retention),
         beyond: Beyond::default(),
         restored: None,
@@ -218,6 +231,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
     let member = Arc::clone(&worker.member);
     let overdrafts = worker.ledger.overdrafts();
     let clocks = worker.clocks.clone();
+    let accepting = worker.accepting.clone();
     let judged = worker.beyond.told();
     let thread = std::thread::Builder::new()
         .name("exchange".to_owned())
@@ -233,6 +247,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
             held,
             heads,
             member,
+            accepting,
             overdrafts,
             clocks,
             judged,
@@ -245,6 +260,8 @@ impl Worker {
     /// Takes up from the store what is kept in memory.
     fn load(&mut self, lost: bool, home: Option<Home>) -> Result<(), StoreError> {
         self.load_keeping()?;
+        self.metrics.quarantined(super::accepting::count(&self.reader)?);
+        self.load_owed()?;
         let Some(charters) = self.charters.clone() else {
             return self.load_restored(lost, home);
         };
@@ -273,6 +290,7 @@ impl Worker {
             }
         }
         self.load_own_chain()?;
+        self.load_rates(&charters)?;
         self.load_restored(lost, home)?;
         self.find_beyond(&charters)?;
         self.make_good()
@@ -338,6 +356,7 @@ impl Worker {
                     self.handle(command);
                     self.drain(&mut work);
                     self.look_at_freeze();
+                    self.send_receipts();
                     // A cursor that moves on with every record would double the syncs.
                     if !self.batch.may_wait() || self.batch.len() >= COMMIT_ENTRIES {
                         self.commit()?;
@@ -347,6 +366,7 @@ impl Worker {
                 Err(_) => {
                     self.look_for_room();
                     self.look_at_freeze();
+                    self.send_receipts();
                     self.shed();
                     self.commit()?;
                     self.maintain()?;
@@ -470,6 +490,7 @@ impl Worker {
             }
             Command::Retain(actor, confirm, reply) => self.retain(&actor, confirm, reply),
             Command::Retract(actor, id, reply) => self.retract(&actor, &id, reply),
+            Command::Review(actor, id, review, reply) => self.review(&actor, id, review, reply),
             Command::Compared {
                 peer,
                 whole,
@@ -496,6 +517,7 @@ impl Worker {
             return Ok(());
         }
         self.shed();
+        self.note_owed();
         for note in self.ledger.notes().into_iter().chain(self.opaque.notes()) {
             self.batch.push(note, None);
         }
@@ -516,6 +538,8 @@ impl Worker {
                 if std::mem::take(&mut self.lost) {
                     self.store.loss_is_noted().map_err(Arc::new)?;
                 }
+                self.count_quarantined().map_err(Arc::new)?;
+                self.forget_heard();
                 if std::mem::take(&mut self.stands_anew) {
                     self.tell_standing();
                 }

@@ -32,6 +32,11 @@ impl Arriving {
 }
 
 impl Policies {
+    /// Whether everything that arrives is kept, since no policy speaks of it.
+    pub fn keeps_all(&self) -> bool {
+        self.accept.set.is_empty()
+    }
+
     /// Rules on one object of a record that `author` signed. A set without any permit of `accept` keeps
     /// what none of its policies forbids.
     pub fn accept(

@@ -423,6 +423,8 @@ impl RecordRow {
             BodyState::Unsound => 3,
             BodyState::Gone => 4,
             BodyState::Shed => 5,
+            BodyState::Quarantined => 6,
+            BodyState::Refused => 7,
         };
         let body = self.body.unwrap_or_default();
         key(&[
@@ -446,6 +448,8 @@ impl RecordRow {
             [3] => BodyState::Unsound,
             [4] => BodyState::Gone,
             [5] => BodyState::Shed,
+            [6] => BodyState::Quarantined,
+            [7] => BodyState::Refused,
             _ => return Err(IndexError::Malformed("state of a record")),
         };
         Ok(Self {

@@ -189,6 +189,12 @@ pub enum BodyState {
     /// hold it, and a later entry may bring it.
     #[n(5)]
     Shed,
+    /// Here, ours to read and sound, but the receiving policy has a person look at it before it is shown.
+    #[n(6)]
+    Quarantined,
+    /// Here, ours to read and sound, but not shown: the receiving policy, or a person, said so.
+    #[n(7)]
+    Refused,
 }
 
 /// Why an entry cannot be logged, or bytes are no entry.

@@ -332,7 +332,9 @@ impl<'a> Updates<'a> {
                 self.mark(frame.span.segment, at)?;
             }
         }
-        if state == BodyState::Shed
+        // Whoever reviews it logs the body once more, where readers find it.
+        let reviewed = matches!(row.state, BodyState::Quarantined | BodyState::Refused) && !gone;
+        if (state == BodyState::Shed || reviewed)
             && let Some(old) = row.body
         {
             self.bury_one(old)?;

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use hanse_protocol::identity::{CommunityId, Handle, RecordId};
 use hanse_protocol::timestamp::Timestamp;
 
-use super::catalogue::{Fields, FrameRow, Keyspace, RecordRow};
+use super::catalogue::{AuthorTag, Fields, FrameRow, Keyspace, RecordRow};
 use super::entry::{AuditEntry, BodyState, CharterEntry, Entry, Origin, Position};
 use super::index::{Direction, Index, IndexError};
 use super::indexing::{AuditHead, Tally, is_beyond};
@@ -174,6 +174,12 @@ impl Reader {
     pub fn is_by(&self, community: &CommunityId, author: &Handle, id: &RecordId) -> Result<bool, StoreError> {
         let author = self.shared.tags.author(community, author);
         Ok(self.row(id)?.is_some_and(|row| row.author == author))
+    }
+
+    /// What stands for who signed a record, if it is here: compare with [`Self::author_tag`]. Reads the index
+    /// only.
+    pub fn author_of(&self, id: &RecordId) -> Result<Option<AuthorTag>, StoreError> {
+        Ok(self.row(id)?.map(|row| row.author))
     }
 
     /// Whether a record that is here lies beyond an ending of its author, as far as [`Store::judge`] has

@@ -28,11 +28,12 @@ pub(super) struct Replay<'a> {
 impl Replay<'_> {
     /// Enters one frame.
     pub(super) fn frame(&mut self, span: Span, frame: &Frame) -> Result<(), StoreError> {
-        if frame
-            .entries
-            .iter()
-            .any(|entry| matches!(entry, Entry::Body(_) | Entry::Paper(_)))
-        {
+        let needs = |entry: &Entry| match entry {
+            Entry::Body(_) => true,
+            Entry::Paper(paper) => self.updates.has_gathered(paper),
+            _ => false,
+        };
+        if frame.entries.iter().any(needs) {
             // Its header, or the paper before it, may be in a frame gathered but not yet applied, where
             // it is not found.
             self.updates.apply(None)?;

@@ -7,6 +7,7 @@ use crate::content::Content;
 use crate::identity::keys::{SealingKey, SealingPublic};
 use crate::identity::{CommunityId, RecordId};
 use crate::limits;
+use crate::receipt::Told;
 use crate::record::{BodyHash, Header, Kind};
 use crate::refusal::Refusal;
 use crate::seal::{Binding, Body};
@@ -274,6 +275,18 @@ impl Opened {
     /// [`Refusal::Content`].
     pub fn retracted(&self) -> Result<Vec<RecordId>, Refusal> {
         crate::retraction::decode(&self.content).map_err(|_| Refusal::Content)
+    }
+
+    /// What a receipt says became of records. It must have been sealed: what became of a record is its
+    /// author's to know.
+    ///
+    /// # Errors
+    /// [`Refusal::Content`].
+    pub fn receipts(&self) -> Result<Vec<Told>, Refusal> {
+        if !self.sealed {
+            return Err(Refusal::Content);
+        }
+        crate::receipt::decode(&self.content).map_err(|_| Refusal::Content)
     }
 
     /// Size of the content, bytes.

@@ -183,6 +183,9 @@ pub struct StoreStatus {
     pub records: u64,
     /// Headers whose body is still missing.
     pub awaited: u64,
+    /// Records in quarantine, which wait for a person; at most some thousands are counted.
+    #[serde(default)]
+    pub quarantined: u64,
     /// Bytes of the log.
     pub log_bytes: u64,
     /// Bytes of the index, as far as its engine tells.

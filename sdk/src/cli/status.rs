@@ -12,7 +12,7 @@ use crate::client::Client;
 ///
 /// With --json: {"agent","member","peer_id","started","community":{"id","name","charter",
 /// "charter_hash","expires","members","fork","frozen"} or null,"store":{"position","records","awaited",
-/// "log_bytes","index_bytes"},"peers":[{"member","peer_id","address","bytes_in","bytes_out",
+/// "quarantined","log_bytes","index_bytes"},"peers":[{"member","peer_id","address","bytes_in","bytes_out",
 /// "last_healed"}],"listening":[…],"over_budget":[{"author","day","records","bytes","without_body",
 /// "refused"}],"clock":{"seconds","ahead","members"} or null,"healing":{"behind","records","bytes",
 /// "last":{"member","peer_id","at"} or null,"catching_up":{"since","records","bytes",
@@ -93,6 +93,13 @@ fn told(status: &StatusReply) -> String {
         ),
         ("peers", status.peers.len().to_string()),
     ]);
+    if store.quarantined > 0 {
+        let text = format!(
+            "{} records: `hanse quarantine list` shows them",
+            store.quarantined
+        );
+        lines.push(("quarantine", text));
+    }
     lines.push(("behind", behind(status)));
     lines.push(("healed", healed(status)));
     lines.extend(flaws(status).into_iter().map(|flaw| ("chain", flaw)));

@@ -17,6 +17,7 @@ use super::*;
 use crate::fake::{Asked, Fake, TOKEN, problem};
 
 mod hints;
+mod quarantine;
 mod stewards;
 
 /// What a run left behind.

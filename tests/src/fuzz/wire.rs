@@ -106,6 +106,12 @@ pub(super) fn retraction(data: &[u8]) {
     }
 }
 
+pub(super) fn receipt(data: &[u8]) {
+    if let Ok(told) = hanse_protocol::receipt::decode(data) {
+        assert_eq!(hanse_protocol::receipt::encode(&told), data, "its one spelling");
+    }
+}
+
 pub(super) fn signing_key(data: &[u8]) {
     if let Ok(bytes) = <[u8; 32]>::try_from(data) {
         if let Ok(key) = VerifyingKey::from_bytes(&bytes) {

@@ -241,3 +241,8 @@ pub fn heal_answer(answer: &Answer) -> Value {
         Answer::Later => json!("later"),
     }
 }
+
+/// What a receipt says of one record.
+pub(super) fn receipt(told: &hanse_protocol::receipt::Told) -> Value {
+    json!({"record": told.record, "outcome": told.outcome.code(), "at": told.at.as_millis()})
+}

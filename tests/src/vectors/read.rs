@@ -71,6 +71,9 @@ pub fn outcome(kind: &str, given: &Value) -> Value {
         "retraction" => hanse_protocol::retraction::decode(&given.bytes("bytes"))
             .map(|ids| json!({"records": ids}))
             .map_err(|_| refused("malformed")),
+        "receipt" => hanse_protocol::receipt::decode(&given.bytes("bytes"))
+            .map(|told| json!({"told": told.iter().map(describe::receipt).collect::<Vec<_>>()}))
+            .map_err(|_| refused("malformed")),
         "signing-key" => VerifyingKey::from_bytes(&given.array("key"))
             .map(|key| json!({"id": key.id()}))
             .map_err(named),

@@ -80,7 +80,16 @@ fn the_schemas_have_the_fields_that_are_written() {
     let heads: local::HeardAudits = serde_json::from_value(heads).unwrap();
     let publish = json!({"objects": [{}], "to": ["acme"], "tlp": "red", "expires": at});
     let publish: local::PublishRequest = serde_json::from_value(publish).unwrap();
+    let answer = json!({"verdict": "quarantine", "policies": ["no-flood"], "reason": "too much"});
+    let waits: local::QuarantinedRecord =
+        serde_json::from_value(json!({"record": record, "since": at, "then": answer, "now": answer}))
+            .unwrap();
+    let quarantine = local::QuarantinePage {
+        records: vec![waits],
+        next: Some(RecordId([1; 32])),
+    };
     let written = [
+        ("QuarantinePage", json!(quarantine)),
         (
             "RecordPage",
             json!(local::RecordPage {

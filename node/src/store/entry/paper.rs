@@ -35,7 +35,7 @@ pub enum Drawer {
     /// Why records are in quarantine. Key: record id 32.
     #[n(5)]
     Quarantine,
-    /// What authors are to be told of their records. Key: the author's handle.
+    /// What authors are to be told of their records. Key: drawn 16 · the author's handle.
     #[n(6)]
     Owed,
 }
@@ -57,7 +57,7 @@ impl Drawer {
     pub(crate) const fn handle_after(self) -> Option<usize> {
         match self {
             Self::Receipts => Some(32),
-            Self::Owed => Some(0),
+            Self::Owed => Some(16),
             Self::Policies | Self::Rulings | Self::Originals | Self::Waiting | Self::Quarantine => None,
         }
     }

@@ -54,6 +54,12 @@ pub(in crate::store) fn keep(
 }
 
 impl Updates<'_> {
+    /// Whether a change of this paper's place was gathered, and not applied yet.
+    pub(in crate::store) fn has_gathered(&self, paper: &PaperEntry) -> bool {
+        let place = self.tags.paper(paper.drawer, &paper.key);
+        self.papers.contains_key(&place)
+    }
+
     fn paper_row(&self, place: &[u8]) -> Result<Option<PaperRow>, IndexError> {
         match self.papers.get(place) {
             Some(row) => Ok(*row),
@@ -70,10 +76,14 @@ impl Updates<'_> {
         let place = self.tags.paper(paper.drawer, &paper.key);
         if let Some(old) = self.paper_row(&place)? {
             self.leave(&place, old)?;
-            if paper.drawer.is_erased()
-                && let Some(frame) = lookup::frame_row(self.index, old.position)?
-            {
-                self.mark(frame.span.segment, paper.at)?;
+            if paper.drawer.is_erased() {
+                let frame = lookup::frame_row(self.index, old.position)?;
+                // What is not in the index yet came with this very commit.
+                let segment = frame.map(|frame| frame.span.segment);
+                let segment = segment.or(self.reflects.map(|reflects| reflects.segment));
+                if let Some(segment) = segment {
+                    self.mark(segment, paper.at)?;
+                }
             }
         }
         if paper.bytes.is_empty() {

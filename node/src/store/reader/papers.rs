@@ -35,8 +35,27 @@ impl Reader {
         to: Bound<&[u8]>,
         limit: usize,
     ) -> Result<Vec<Pair>, StoreError> {
+        self.read_papers(self.paper_rows(drawer, from, to, limit)?)
+    }
+
+    /// Papers of a drawer whose keys start with `start`, which holds no part of a handle, at most `limit`;
+    /// otherwise as [`Self::papers`].
+    ///
+    /// # Errors
+    /// [`StoreError::Log`], [`StoreError::Index`].
+    pub fn papers_under(&self, drawer: Drawer, start: &[u8], limit: usize) -> Result<Vec<Pair>, StoreError> {
+        let place = self.shared.tags.paper(drawer, start);
+        let pairs = self
+            .index()
+            .prefixed(Keyspace::Papers, &place, Direction::Forward, limit)?;
+        let row = |(key, value): (Vec<u8>, Vec<u8>)| Ok((key, PaperRow::decode(&value)?));
+        let rows: Result<_, StoreError> = pairs.into_iter().map(row).collect();
+        self.read_papers(rows?)
+    }
+
+    fn read_papers(&self, rows: Vec<(Vec<u8>, PaperRow)>) -> Result<Vec<Pair>, StoreError> {
         let mut papers = Vec::new();
-        for (_, row) in self.paper_rows(drawer, from, to, limit)? {
+        for (_, row) in rows {
             if let Some(paper) = unless_damaged(self.paper_at(row.position))? {
                 papers.push((paper.key, paper.bytes));
             }
@@ -44,13 +63,24 @@ impl Reader {
         Ok(papers)
     }
 
-    /// How many papers a drawer holds, counted up to `limit`. Reads the index only.
+    /// Keys of a drawer in their order, after the one given, at most `limit`. Reads the index only, so in
+    /// place of a handle in a key is its hash.
     ///
     /// # Errors
     /// [`StoreError::Index`].
-    pub fn paper_count(&self, drawer: Drawer, limit: usize) -> Result<usize, StoreError> {
-        let rows = self.paper_rows(drawer, Bound::Unbounded, Bound::Unbounded, limit)?;
-        Ok(rows.len())
+    pub fn paper_keys(
+        &self,
+        drawer: Drawer,
+        after: Option<&[u8]>,
+        limit: usize,
+    ) -> Result<Vec<Vec<u8>>, StoreError> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let rows = self.paper_rows(drawer, from, Bound::Unbounded, limit)?;
+        // The first byte is the drawer's.
+        Ok(rows
+            .into_iter()
+            .map(|(mut place, _)| place.split_off(1))
+            .collect())
     }
 
     fn paper_rows(

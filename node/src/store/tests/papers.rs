@@ -118,7 +118,7 @@ fn the_latest_of_a_key_counts_and_a_drawer_is_read_in_order() {
             );
             assert_eq!(due.unwrap().len(), 1);
             assert_eq!(reader.paper(Drawer::Waiting, &5u64.to_be_bytes()).unwrap(), None);
-            assert_eq!(reader.paper_count(Drawer::Waiting, 10).unwrap(), 2);
+            assert_eq!(reader.paper_keys(Drawer::Waiting, None, 10).unwrap().len(), 2);
             let told = reader.paper(Drawer::Receipts, &receipt("acme-water")).unwrap();
             assert_eq!(told.unwrap(), b"refused");
             let (first, last) = (id(7), id(8));
@@ -129,6 +129,8 @@ fn the_latest_of_a_key_counts_and_a_drawer_is_read_in_order() {
                 10,
             );
             assert_eq!(of_record.unwrap().len(), 2);
+            let under = |number| reader.papers_under(Drawer::Receipts, id(number).as_bytes(), 10);
+            assert_eq!((under(7).unwrap().len(), under(8).unwrap().len()), (2, 0));
         };
         check(&store);
         store.close().unwrap();
@@ -277,7 +279,13 @@ fn an_original_that_is_taken_away_leaves_the_disk_in_time() {
             ])
             .unwrap();
         store
-            .commit(vec![paper(Drawer::Originals, b"one", b""), audit("retract")])
+            .commit(vec![
+                paper(Drawer::Originals, b"one", b""),
+                // One that comes and goes at once.
+                paper(Drawer::Originals, b"brief", b"its text"),
+                paper(Drawer::Originals, b"brief", b""),
+                audit("retract"),
+            ])
             .unwrap();
         if anew {
             drop(store);

@@ -21,6 +21,7 @@ pub(super) fn vectors() -> Vec<Vector> {
     all.extend(calls());
     all.extend(healing());
     all.extend(retractions());
+    all.extend(receipts());
     all
 }
 
@@ -64,6 +65,74 @@ fn retractions() -> Vec<Vector> {
         refused("short-id", "An id of one byte.", bytes(&[0x81, 0x41, 1])),
         refused("too-many", "1,001 ids.", bytes(&many)),
         refused("bytes-after", "A byte follows.", bytes(&[0x80, 0])),
+    ]
+}
+
+/// The content of a receipt's body.
+fn receipts() -> Vec<Vector> {
+    let at = super::FOUNDED;
+    let one = |id: u8, code: u8| (RecordId([id; 32]), code, at + u64::from(id));
+    let list = |told: &[(RecordId, u8, u64)]| {
+        let mut content = vec![0x80 | u8::try_from(told.len()).expect("few")];
+        for (id, code, at) in told {
+            content.extend_from_slice(&[0x83, 0x58, 32]);
+            content.extend_from_slice(id.as_bytes());
+            content.push(*code);
+            content.push(0x1b);
+            content.extend_from_slice(&at.to_be_bytes());
+        }
+        bytes(&content)
+    };
+    let says = |told: &[(RecordId, u8, u64)]| {
+        let one = |(record, outcome, at): &(RecordId, u8, u64)| json!({"record": record, "outcome": outcome, "at": at});
+        json!({"told": told.iter().map(one).collect::<Vec<_>>()})
+    };
+    let mut many = vec![0x99, 0x03, 0xe9];
+    for number in 0..1_001u16 {
+        let mut id = [0; 32];
+        id[..2].copy_from_slice(&number.to_be_bytes());
+        many.extend_from_slice(&[0x83, 0x58, 32]);
+        many.extend_from_slice(&id);
+        many.extend_from_slice(&[0, 1]);
+    }
+    let all = [one(1, 0), one(2, 1), one(3, 2)];
+    let refused = |what, about, given| bad("receipt", what, about, given, "malformed");
+    vec![
+        good(
+            "receipt",
+            "of-one",
+            "One record that is kept.",
+            list(&all[..1]),
+            says(&all[..1]),
+        ),
+        good(
+            "receipt",
+            "of-three",
+            "One record is kept, one in quarantine, one refused.",
+            list(&all),
+            says(&all),
+        ),
+        refused("of-none", "It tells of no record.", list(&[])),
+        refused("disorder", "The ids do not rise.", list(&[all[1], all[0]])),
+        refused("double", "A record stands twice.", list(&[one(1, 0), one(1, 1)])),
+        refused("unknown-outcome", "An outcome that is none.", list(&[one(1, 3)])),
+        refused(
+            "long-instant",
+            "An instant in more bytes than it needs.",
+            list(&[(RecordId([1; 32]), 0, 7)]),
+        ),
+        refused(
+            "short-id",
+            "An id of one byte.",
+            bytes(&[0x81, 0x83, 0x41, 1, 0, 1]),
+        ),
+        refused("too-many", "1,001 records.", bytes(&many)),
+        refused("bytes-after", "A byte follows.", {
+            let mut content = vec![0x81, 0x83, 0x58, 32];
+            content.extend_from_slice(&[1; 32]);
+            content.extend_from_slice(&[0, 1, 0]);
+            bytes(&content)
+        }),
     ]
 }
 
