@@ -43,6 +43,31 @@ pub enum Role {
     Admin,
 }
 
+/// Answer to `GET /v1/communities` (role read): what this node belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommunitiesReply {
+    /// The communities, the first one first. The first answers under `/v1` as well as by its name.
+    pub communities: Vec<CommunityEntry>,
+}
+
+/// A community of the node: [`CommunitiesReply`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommunityEntry {
+    /// What it is called on this machine: its routes are under `/communities/{name}/v1`.
+    pub name: String,
+    /// Who this organisation is in it.
+    pub member: Handle,
+    /// Its id; absent before one was founded or joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub community: Option<CommunityId>,
+    /// What its charter calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Version of the charter in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charter: Option<u64>,
+}
+
 /// `POST /v1/records` (role publish): objects to publish, together in as few records as their
 /// audiences allow. Up to 200 small objects for one audience are one record and one commit.
 #[derive(Debug, Serialize, Deserialize)]

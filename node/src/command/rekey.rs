@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::{Failure, say};
 use crate::keystore::{Keystore, Kind, Source, Wrapping};
 use crate::member::Member;
-use crate::settings::Settings;
+use crate::settings::{Place, Settings};
 use crate::store::entry::{AuditEntry, Entry};
 use crate::{clock, daemon};
 
@@ -15,13 +15,35 @@ const OLD: &str = "say with `--old` where the present secret is: file:PATH, env:
 
 pub(super) fn run(dir: &Path, old: Option<&Source>) -> Result<ExitCode, Failure> {
     let settings = Settings::load(dir)?;
-    let folder = daemon::keys_folder(dir);
+    let places = settings.places(dir);
+    // All are opened before any is changed: one secret guards the keys of every community.
+    let opened: Result<Vec<_>, Failure> = places.iter().map(|place| open(dir, place, old)).collect();
+    for (place, (keystore, found, asked)) in places.iter().zip(opened?) {
+        keystore.rewrap(&asked)?;
+        let kinds = format!("{found} to {}", asked.kind());
+        witness(&place.folder, &place.settings, &keystore, &kinds);
+        let of = match place.is_first() {
+            true => String::new(),
+            false => format!(" of the community `{}`", place.name),
+        };
+        say(&format!(
+            "the master key{of} was of kind `{found}` and is now of kind `{}`; what it guards is unchanged\n",
+            asked.kind()
+        ));
+    }
+    say("copies made before still open the old way: replace your backup of keys/master.key\n");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The keys of a community, how they are wrapped now, and how they are to be.
+fn open(dir: &Path, place: &Place, old: Option<&Source>) -> Result<(Keystore, Kind, Wrapping), Failure> {
+    let folder = daemon::keys_folder(&place.folder);
     let found = Keystore::kind(&folder)?;
     let hinted = |error| Failure {
         error: Box::new(error),
         hint: (found != Kind::Bare).then_some(OLD),
     };
-    let asked = daemon::wrapping(dir, &settings)?;
+    let asked = daemon::wrapping(&place.folder, &place.settings)?;
     let present = match (found, old) {
         (Kind::Bare, _) => Some(Wrapping::Bare),
         (Kind::Passphrase, Some(source)) => Some(Wrapping::Passphrase(source.passphrase(dir)?)),
@@ -29,15 +51,15 @@ pub(super) fn run(dir: &Path, old: Option<&Source>) -> Result<ExitCode, Failure>
         // The same secret then, with a fresh salt; refused if it is of another kind.
         (Kind::Passphrase | Kind::Credential, None) => None,
     };
-    let keystore = Keystore::open_under(&folder, present.as_ref().unwrap_or(&asked)).map_err(hinted)?;
-    keystore.rewrap(&asked)?;
-    witness(dir, &settings, &keystore, &format!("{found} to {}", asked.kind()));
-    say(&format!(
-        "the master key was of kind `{found}` and is now of kind `{}`; what it guards is unchanged\n\
-         copies made before still open the old way: replace your backup of keys/master.key\n",
-        asked.kind()
-    ));
-    Ok(ExitCode::SUCCESS)
+    let opened = Keystore::open_under(&folder, present.as_ref().unwrap_or(&asked));
+    // A rekey of several that was broken off had come past this one.
+    let opened = opened.or_else(
+        |error| match place.settings.communities.is_empty() && place.is_first() {
+            true => Err(error),
+            false => Keystore::open_under(&folder, &asked).map_err(|_| error),
+        },
+    );
+    Ok((opened.map_err(hinted)?, found, asked))
 }
 
 /// Leaves a line in the audit log. The key is rewrapped by then, so what keeps the line from being
