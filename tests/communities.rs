@@ -3,11 +3,17 @@
 
 use std::path::Path;
 
+use hanse_node::daemon;
+use hanse_node::settings::Settings;
+use hanse_node::store::entry::Position;
+use hanse_protocol::charter::CharterChain;
 use hanse_protocol::identity::CommunityId;
 use hanse_protocol::tlp::Tlp;
-use hanse_tests::node::said;
+use hanse_tests::evil::{Presence, node_of};
+use hanse_tests::node::{free_port, said};
 use hanse_tests::objects::address;
-use hanse_tests::{Api, Node, api, eventually};
+use hanse_tests::wire::Wire;
+use hanse_tests::{Api, Candidate, Node, api, eventually};
 
 /// alice belongs to bob's community, with `alice-water` for her handle, and to carol's, with `alice-works`.
 struct Two {
@@ -18,13 +24,37 @@ struct Two {
     south: CommunityId,
     /// carol's, which alice calls `north`.
     north: CommunityId,
+    /// To bob, to alice in the south, to carol, to alice in the north.
+    wires: [Wire; 4],
 }
 
 impl Two {
     async fn start() -> Self {
         let nodes = ["alice-water", "bob-city", "carol-clinic"];
         let [mut alice, mut bob, mut carol] = nodes.map(|handle| Node::init(hanse_tests::hansed!(), handle));
-        alice.add_community("north", &["--handle", "alice-works", "--display", "Works"]);
+        // Whoever dials goes by these wires, since nobody is told of other addresses.
+        let south_port = alice.mesh_port;
+        let north_port = free_port();
+        let wires = [
+            Wire::tapped(bob.mesh_port).await,
+            Wire::tapped(south_port).await,
+            Wire::tapped(carol.mesh_port).await,
+            Wire::tapped(north_port).await,
+        ];
+        let external = |wire: &Wire| format!("/ip4/127.0.0.1/tcp/{}", wire.port);
+        for (node, wire) in [(&bob, &wires[0]), (&alice, &wires[1]), (&carol, &wires[2])] {
+            let line = format!("external = [\"{}\"]", external(wire));
+            node.set("#external = []", &line);
+        }
+        let own = [
+            "--handle",
+            "alice-works",
+            "--display",
+            "Works",
+            "--external",
+            &external(&wires[3]),
+        ];
+        alice.add_community("north", north_port, &own);
         for node in [&mut alice, &mut bob, &mut carol] {
             node.launch();
         }
@@ -39,6 +69,7 @@ impl Two {
             carol,
             south,
             north,
+            wires,
         };
         two.is_connected().await;
         two
@@ -202,6 +233,192 @@ async fn a_node_answers_for_each_of_its_communities_and_both_come_back_from_a_ba
     })
     .await;
     hanse_tests::league::has(&two.carol, &north).await;
+}
+
+/// What tells of a community and of those who belong to it, from a charter of it.
+struct Telling {
+    /// What it is called in messages, with its bytes.
+    what: Vec<(String, Vec<u8>)>,
+}
+
+impl Telling {
+    fn of(charters: &CharterChain) -> Self {
+        let mut what = Vec::new();
+        let mut add = |name: String, bytes: &[u8]| what.push((name, bytes.to_vec()));
+        let id = charters.community();
+        add("the community id".to_owned(), id.as_bytes());
+        add("the community id, spelt".to_owned(), id.to_string().as_bytes());
+        add("its name".to_owned(), charters.charter().name.as_bytes());
+        for member in &charters.charter().members {
+            let handle = &member.handle;
+            add(format!("the handle {handle}"), handle.as_str().as_bytes());
+            add(format!("the name of {handle}"), member.profile.name.as_bytes());
+            for signing in &member.signing {
+                add(format!("a signing key of {handle}"), signing.key.as_bytes());
+            }
+            for sealing in member.sealing_keys() {
+                add(format!("a sealing key of {handle}"), sealing.as_bytes());
+            }
+            for lane in &member.lanes {
+                add(format!("a node of {handle}"), lane.node.as_bytes());
+                let peer = hanse_node::mesh::peer_id_text(&lane.node);
+                add(format!("a peer id of {handle}"), peer.as_bytes());
+                for address in &lane.addresses {
+                    let port = address.rsplit('/').next().unwrap_or_default();
+                    add(format!("a port of {handle}"), format!("/tcp/{port}").as_bytes());
+                }
+            }
+        }
+        Self { what }
+    }
+
+    /// What of it stands in these bytes.
+    fn found_in(&self, bytes: &[u8]) -> Vec<&str> {
+        let holds = |needle: &[u8]| bytes.windows(needle.len()).any(|window| window == needle);
+        let found = self.what.iter().filter(|(_, needle)| holds(needle));
+        found.map(|(name, _)| name.as_str()).collect()
+    }
+}
+
+/// All that a member's node can tell: every answer of its API, its messages, and each entry of its store.
+async fn told(node: &mut Node) -> (Vec<u8>, CharterChain) {
+    let mut told = Vec::new();
+    for route in [
+        "/v1/status",
+        "/v1/members",
+        "/v1/community",
+        "/v1/communities",
+        "/v1/records?after=0&limit=1000&objects=true",
+        "/v1/audit?from=0&limit=1000",
+        "/v1/audit/heads",
+        "/metrics",
+    ] {
+        told.extend(node.api().text(route).await.into_bytes());
+    }
+    node.stop().await;
+    told.extend(node.messages().into_bytes());
+    let settings = Settings::load(&node.folder()).expect("settings");
+    let (keystore, member) = daemon::open_member(&node.folder(), &settings).expect("keys");
+    let opened = daemon::open_store(&node.folder(), &settings, &keystore, &member).expect("a store");
+    let entries = opened
+        .store
+        .reader()
+        .entries_from(Position(1), usize::MAX, usize::MAX);
+    for (_, entry) in entries.expect("entries") {
+        told.extend(minicbor::to_vec(&entry).expect("it is encoded"));
+    }
+    let charters = opened.charters.expect("a community");
+    opened.store.close().expect("it closes");
+    (told, charters)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn members_of_one_community_do_not_learn_of_the_other() {
+    let mut two = Two::start().await;
+    // A member of each community whose ears are the test's: it hears what its own link to alice brings.
+    let mut spies = Vec::new();
+    for (name, steward, handle) in [
+        ("marlin-net", &two.carol, "alice-works"),
+        ("sprat-net", &two.bob, "alice-water"),
+    ] {
+        let spy = Candidate::new(name).admitted_by(steward).await;
+        let handle = handle.parse().expect("a handle");
+        let node = node_of(&spy.charters, &handle);
+        let lanes = &spy.charters.charter().member(&handle).expect("a member").lanes;
+        let listed = [(node, lanes[0].addresses.clone())].into_iter().collect();
+        let presence = Presence::start(&spy.member, *spy.community(), listed);
+        presence.is_gossiping_with(node).await;
+        spies.push(presence);
+    }
+    // Everything that a node does is done in both: in the open, sealed, taken back.
+    for (alice, other, readers, network) in [
+        (two.alice.api(), &two.bob, "bob-city", "203.0.113"),
+        (two.alice_north(), &two.carol, "carol-clinic", "198.51.100"),
+    ] {
+        let open = address(&format!("{network}.1"), Some(Tlp::Green));
+        let open = alice.publish_one(&open, &api::Terms::default()).await;
+        let sealed = address(&format!("{network}.2"), Some(Tlp::Amber));
+        let sealed = alice.publish_one(&sealed, &api::to(&[readers])).await;
+        for id in [&open, &sealed] {
+            hanse_tests::league::has(other, id).await;
+        }
+        alice.retract(&open).await.expect("it is taken back");
+        let answer = address(&format!("{network}.3"), Some(Tlp::Clear));
+        let answer = other.api().publish_one(&answer, &api::Terms::default()).await;
+        eventually("alice hears of it and compared what both hold", async || {
+            let healed = alice
+                .status()
+                .await
+                .peers
+                .iter()
+                .any(|peer| peer.last_healed.is_some());
+            (alice.record(&answer).await.is_some() && healed).then_some(())
+        })
+        .await;
+        eventually("alice tells of her node, and the other keeps it", async || {
+            (!other.api().audit_heads().await.nodes.is_empty()).then_some(())
+        })
+        .await;
+    }
+    let heard: Vec<Vec<u8>> = spies
+        .iter()
+        .map(|spy| {
+            let heard = spy.heard();
+            heard
+                .frames
+                .iter()
+                .chain(&heard.questions)
+                .flatten()
+                .copied()
+                .collect()
+        })
+        .collect();
+    let (south_told, south) = told(&mut two.bob).await;
+    let (north_told, north) = told(&mut two.carol).await;
+    two.alice.stop().await;
+    let [to_bob, to_alice_south, to_carol, to_alice_north] = two.wires.each_ref().map(Wire::kept);
+
+    // The search finds what is there: every node knows its own community.
+    let (south, north) = (Telling::of(&south), Telling::of(&north));
+    for (own, told) in [(&south, &south_told), (&north, &north_told)] {
+        assert_eq!(
+            own.found_in(told).len(),
+            own.what.len(),
+            "{:?}",
+            own.found_in(told)
+        );
+    }
+    assert!(
+        heard.iter().all(|heard| heard.len() > 1_000),
+        "the spies heard what passed"
+    );
+    assert!(
+        [&to_alice_south, &to_alice_north, &to_bob, &to_carol]
+            .iter()
+            .any(|kept| kept.len() > 1_000)
+    );
+    for (other, place, bytes) in [
+        (&south, "carol's node", north_told),
+        (&south, "what a spy in the north heard", heard[0].clone()),
+        (
+            &south,
+            "the wires of the north",
+            [to_carol, to_alice_north].concat(),
+        ),
+        (&north, "bob's node", south_told),
+        (&north, "what a spy in the south heard", heard[1].clone()),
+        (
+            &north,
+            "the wires of the south",
+            [to_bob, to_alice_south].concat(),
+        ),
+    ] {
+        assert_eq!(
+            other.found_in(&bytes),
+            Vec::<&str>::new(),
+            "{place} tells of the other community"
+        );
+    }
 }
 
 fn path(path: &Path) -> &str {

@@ -327,6 +327,14 @@ impl Api {
             .await
     }
 
+    /// What a route answers, as it is written.
+    pub async fn text(&self, path: &str) -> String {
+        let url = format!("{}{path}", self.base);
+        let answer = self.http.get(url).bearer_auth(&self.token).send().await;
+        let text = answer.expect("the route answers").text().await;
+        text.expect("answers are text")
+    }
+
     /// The node's numbers as it writes them.
     pub async fn metrics_text(&self) -> String {
         let answer = self.http.get(format!("{}/metrics", self.root)).send().await;

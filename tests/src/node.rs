@@ -94,14 +94,12 @@ impl Node {
         node
     }
 
-    /// Adds a further community with `hansed community add`, on a port of its own, which it gives. The
-    /// daemon knows it from its next start on.
-    pub fn add_community(&self, name: &str, arguments: &[&str]) -> u16 {
-        let port = free_port();
+    /// Adds a further community with `hansed community add`, on a port of its own. The daemon knows it from
+    /// its next start on.
+    pub fn add_community(&self, name: &str, port: u16, arguments: &[&str]) {
         let listen = format!("/ip4/127.0.0.1/tcp/{port}");
         let made = self.hansed(&[&["community", "add", name, "--listen", &listen], arguments].concat());
         assert!(made.status.success(), "hansed community add: {}", said(&made));
-        port
     }
 
     /// Changes a line of the settings.
