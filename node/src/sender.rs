@@ -179,7 +179,12 @@ impl Filling {
                 };
                 self.put(carried).into_iter().collect()
             }
-            Entry::Record(_) | Entry::Body(_) | Entry::Audit(_) | Entry::Note(_) | Entry::Void => Vec::new(),
+            Entry::Record(_)
+            | Entry::Body(_)
+            | Entry::Audit(_)
+            | Entry::Note(_)
+            | Entry::Paper(_)
+            | Entry::Void => Vec::new(),
         }
     }
 

@@ -361,7 +361,7 @@ impl Store {
                         return Err(StoreError::NoHeader(body.id));
                     }
                 }
-                Entry::Charter(_) | Entry::Audit(_) | Entry::Note(_) | Entry::Void => {}
+                Entry::Charter(_) | Entry::Audit(_) | Entry::Note(_) | Entry::Paper(_) | Entry::Void => {}
             }
         }
         Ok(())

@@ -239,6 +239,16 @@ fn told(seen: &Seen, running: bool, report: &mut Report) {
             }
         }
     }
+    if seen.lost_papers > 0 {
+        report.wrong(
+            "papers",
+            &format!(
+                "{} of this node's own papers are in damaged stretches",
+                seen.lost_papers
+            ),
+            "nobody else has them: put the store back from a backup if you need them",
+        );
+    }
     if let Some(torn) = seen.torn.filter(|_| !running) {
         report.good(
             "log",

@@ -59,6 +59,7 @@ impl Batch {
                 self.notes += 1;
                 note.bytes.len()
             }
+            Entry::Paper(paper) => paper.key.len() + paper.bytes.len(),
             Entry::Void => 0,
         };
         self.entries.push((entry, facts));

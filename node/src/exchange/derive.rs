@@ -165,7 +165,7 @@ fn of_entry(
     let (record, body, state) = match entry {
         Entry::Record(record) => (record, record.body.as_deref(), record.state),
         Entry::Body(body) => (header?, Some(body.body.as_slice()), body.state),
-        Entry::Charter(_) | Entry::Audit(_) | Entry::Note(_) | Entry::Void => return None,
+        Entry::Charter(_) | Entry::Audit(_) | Entry::Note(_) | Entry::Paper(_) | Entry::Void => return None,
     };
     let admitted = Admitted::from_log(&record.header, &record.community).ok()?;
     let plain = header_facts(admitted.header());

@@ -17,6 +17,8 @@
 //! | audit | seq 8 of the first line in a frame | its position 8 |
 //! | expiry | expires 8 · record id 32 | |
 //! | segments | segment 4 | generation 4 · pending 4 · dead bytes 8 · erase since 8 · marks 4 |
+//! | papers | 0 · expires 8 · drawer 1 · key, of one that leaves by itself | |
+//! | papers | drawer 1 · key | position 8 · bytes 4 · expires 8 (0: never) |
 //! | withdrawn | 0 · author tag 16 | how many of the two below 4 |
 //! | withdrawn | 1 · author tag 16 · record id 32: taken back before it is here | |
 //! | withdrawn | 2 · author tag 16 · record id 32: taken back, and here | |
@@ -36,7 +38,7 @@ use hanse_protocol::timestamp::Timestamp;
 use hanse_protocol::tlp::Tlp;
 use zeroize::Zeroizing;
 
-use super::entry::{BodyState, Position};
+use super::entry::{BodyState, Drawer, Position};
 use super::index::{Index, IndexError};
 use super::log::Span;
 use crate::keystore::MasterKey;
@@ -58,13 +60,14 @@ pub enum Keyspace {
     Audit,
     Expiry,
     Segments,
+    Papers,
     Withdrawn,
     Meta,
 }
 
 impl Keyspace {
     /// All of them.
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 16] = [
         Self::Frames,
         Self::Records,
         Self::Timeline,
@@ -78,6 +81,7 @@ impl Keyspace {
         Self::Audit,
         Self::Expiry,
         Self::Segments,
+        Self::Papers,
         Self::Withdrawn,
         Self::Meta,
     ];
@@ -98,6 +102,7 @@ impl Keyspace {
             Self::Audit => "audit",
             Self::Expiry => "expiry",
             Self::Segments => "segments",
+            Self::Papers => "papers",
             Self::Withdrawn => "withdrawn",
             Self::Meta => "meta",
         }
@@ -126,7 +131,7 @@ pub mod meta {
 }
 
 /// Layout of the index; one of another number is rebuilt.
-pub(crate) const FORMAT: u16 = 5;
+pub(crate) const FORMAT: u16 = 6;
 
 /// A keyed hash that stands for an author in one community.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,6 +144,7 @@ pub(crate) struct Tags {
     object: Zeroizing<[u8; 32]>,
     observable: Zeroizing<[u8; 32]>,
     note: Zeroizing<[u8; 32]>,
+    paper: Zeroizing<[u8; 32]>,
 }
 
 impl Tags {
@@ -149,6 +155,7 @@ impl Tags {
             object: master.subkey("index objects"),
             observable: master.subkey("index observables"),
             note: master.subkey("index notes"),
+            paper: master.subkey("index papers"),
         }
     }
 
@@ -180,6 +187,38 @@ impl Tags {
     pub(crate) fn note(&self, kind: &str) -> [u8; 16] {
         tag(&self.note, &[kind.as_bytes()])
     }
+
+    /// Where a paper is found. A handle in its key is hashed; the start of a key, up to there, leads to
+    /// all that start so.
+    pub(crate) fn paper(&self, drawer: Drawer, key: &[u8]) -> Vec<u8> {
+        let mut place = vec![drawer_number(drawer)];
+        match drawer.handle_after().and_then(|at| key.split_at_checked(at)) {
+            Some((plain, handle)) if !handle.is_empty() => {
+                place.extend_from_slice(plain);
+                place.extend_from_slice(&tag::<16>(&self.paper, &[handle]));
+            }
+            _ => place.extend_from_slice(key),
+        }
+        place
+    }
+}
+
+/// From 1: what leaves by itself stands under 0.
+pub(crate) fn drawer_number(drawer: Drawer) -> u8 {
+    match drawer {
+        Drawer::Policies => 1,
+        Drawer::Rulings => 2,
+        Drawer::Originals => 3,
+        Drawer::Waiting => 4,
+        Drawer::Receipts => 5,
+        Drawer::Quarantine => 6,
+        Drawer::Owed => 7,
+    }
+}
+
+/// Where stands when a paper leaves by itself.
+pub(crate) fn leaving(expires: Timestamp, place: &[u8]) -> Vec<u8> {
+    key(&[&[0], &millis(expires), place])
 }
 
 fn level(tlp: Tlp) -> u8 {
@@ -412,6 +451,34 @@ impl RecordRow {
             created,
             state,
             author: AuthorTag(fields.take()?),
+        })
+    }
+}
+
+/// Value in `papers`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PaperRow {
+    pub(crate) position: Position,
+    /// Bytes of the paper.
+    pub(crate) bytes: u32,
+    pub(crate) expires: Option<Timestamp>,
+}
+
+impl PaperRow {
+    pub(crate) fn encode(self) -> Vec<u8> {
+        key(&[
+            &self.position.0.to_be_bytes(),
+            &self.bytes.to_be_bytes(),
+            &millis(self.expires.unwrap_or_default()),
+        ])
+    }
+
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Self, IndexError> {
+        let mut fields = Fields(bytes);
+        Ok(Self {
+            position: fields.position()?,
+            bytes: fields.u32()?,
+            expires: Some(fields.instant()?).filter(|at| at.as_millis() != 0),
         })
     }
 }

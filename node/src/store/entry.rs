@@ -1,4 +1,4 @@
-//! What the log holds: six kinds of entry, their one encoding (deterministic CBOR, RFC 8949
+//! What the log holds: seven kinds of entry, their one encoding (deterministic CBOR, RFC 8949
 //! section 4.2) and the bounds each is held to.
 
 use std::fmt;
@@ -8,6 +8,10 @@ use hanse_protocol::identity::{CommunityId, RecordId};
 use hanse_protocol::limits;
 use hanse_protocol::timestamp::Timestamp;
 use minicbor::{Decode, Encode, bytes};
+
+mod paper;
+
+pub use paper::{Drawer, PAPER, PAPER_KEY, PaperEntry};
 
 /// Longest actor, action or subject of an audit entry, and longest kind of a note, bytes.
 pub const TEXT: usize = 512;
@@ -60,6 +64,9 @@ pub enum Entry {
     /// they were given out. Never committed.
     #[n(5)]
     Void,
+    /// Something of the node itself that is kept under a key.
+    #[n(6)]
+    Paper(#[n(0)] PaperEntry),
 }
 
 /// A signed header, perhaps with its body.
@@ -205,6 +212,9 @@ pub enum EntryError {
         /// Whether a body was there.
         present: bool,
     },
+    /// A paper that nothing could find.
+    #[error("a paper without a key cannot be logged")]
+    Keyless,
     /// A void, which only a recast segment has.
     #[error("a void cannot be logged")]
     Void,
@@ -217,7 +227,7 @@ impl Entry {
     /// Checks every bound, and that states go with bodies.
     ///
     /// # Errors
-    /// [`EntryError::TooLarge`], [`EntryError::State`].
+    /// [`EntryError::TooLarge`], [`EntryError::State`], [`EntryError::Keyless`], [`EntryError::Void`].
     pub fn check(&self) -> Result<(), EntryError> {
         match self {
             Self::Record(record) => {
@@ -245,6 +255,11 @@ impl Entry {
             Self::Note(note) => {
                 bounded("a kind of note", note.kind.len(), TEXT)?;
                 bounded("a note", note.bytes.len(), NOTE)
+            }
+            Self::Paper(paper) if paper.key.is_empty() => Err(EntryError::Keyless),
+            Self::Paper(paper) => {
+                bounded("a key of a paper", paper.key.len(), PAPER_KEY)?;
+                bounded("a paper", paper.bytes.len(), PAPER)
             }
             Self::Void => Err(EntryError::Void),
         }

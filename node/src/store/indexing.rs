@@ -8,7 +8,9 @@ use hanse_protocol::limits;
 use hanse_protocol::reconcile::Place;
 use hanse_protocol::timestamp::Timestamp;
 
-use super::catalogue::{self, AuthorTag, Fields, FrameRow, Keyspace, RecordRow, SegmentRow, Tags, key, meta};
+use super::catalogue::{
+    self, AuthorTag, Fields, FrameRow, Keyspace, PaperRow, RecordRow, SegmentRow, Tags, key, meta,
+};
 use super::entry::{AuditEntry, BodyEntry, BodyState, Entry, Position, RecordEntry};
 use super::facts::RecordFacts;
 use super::index::{Batch, Index, IndexError, Reflects};
@@ -16,6 +18,8 @@ use super::log::Span;
 use super::lookup;
 use super::sums::{Moved, Sums};
 use super::withdrawals::Withdrawals;
+
+pub(super) mod papers;
 
 /// Head of the audit log: how many lines, and the hash of the last.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,6 +137,8 @@ pub(crate) struct Updates<'a> {
     moved: Moved,
     /// Rows changed by this batch, since the index does not show them yet.
     rows: HashMap<RecordId, Option<RecordRow>>,
+    /// The same of papers, by their place.
+    papers: HashMap<Vec<u8>, Option<PaperRow>>,
     segments: HashMap<u32, SegmentRow>,
     withdrawals: Withdrawals,
     tally: Tally,
@@ -151,6 +157,7 @@ impl<'a> Updates<'a> {
             batch: Batch::default(),
             moved: Moved::default(),
             rows: HashMap::new(),
+            papers: HashMap::new(),
             segments: HashMap::new(),
             withdrawals: Withdrawals::default(),
             tally: Tally::load(index)?,
@@ -210,6 +217,7 @@ impl<'a> Updates<'a> {
                 self.audit.follow(line);
             }
             Entry::Note(note) => self.batch.put(Keyspace::Notes, self.tags.note(&note.kind), at),
+            Entry::Paper(paper) => self.paper(position, paper)?,
             Entry::Void => {}
         }
         Ok(Outcome::Indexed)
@@ -559,6 +567,7 @@ impl<'a> Updates<'a> {
         self.index.apply(batch, reflects)?;
         changing.done();
         self.rows.clear();
+        self.papers.clear();
         self.segments.clear();
         self.withdrawals.clear();
         Ok(())

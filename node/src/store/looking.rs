@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hanse_protocol::identity::RecordId;
 
-use super::catalogue::{Fields, FrameRow, Keyspace, RecordRow};
+use super::catalogue::{Fields, FrameRow, Keyspace, PaperRow, RecordRow};
 use super::disk::{Disk, RealDisk};
 use super::entry::{CharterEntry, Entry, Position};
 use super::index::{Direction, Index, IndexError};
@@ -34,6 +34,8 @@ pub struct Seen {
     /// Records whose header or body is in a rotten stretch, by the index; `None` if that cannot be read,
     /// since a node runs on it. At most some thousands.
     pub lost: Option<Vec<RecordId>>,
+    /// Papers in a rotten stretch, by the index if it can be read; nobody else has them.
+    pub lost_papers: u64,
     /// Headers in the log.
     pub records: u64,
     /// The charters in the log.
@@ -71,7 +73,7 @@ pub fn look(folder: &Path, master: &MasterKey, settings: &StoreSettings) -> Resu
             match entry {
                 Entry::Record(_) => seen.records += 1,
                 Entry::Charter(charter) => seen.charters.push(charter),
-                Entry::Body(_) | Entry::Audit(_) | Entry::Note(_) | Entry::Void => {}
+                Entry::Body(_) | Entry::Audit(_) | Entry::Note(_) | Entry::Paper(_) | Entry::Void => {}
             }
         }
         Ok::<(), StoreError>(())
@@ -88,13 +90,21 @@ pub fn look(folder: &Path, master: &MasterKey, settings: &StoreSettings) -> Resu
             .is_some_and(|folder| folder.exists());
         // An index that another process has, or that does not open, tells nothing.
         let index = there.then(|| settings.engine.open(&indexes)).and_then(Result::ok);
-        seen.lost = index.map(|index| lost(&*index, &seen.corrupt)).transpose()?;
+        seen.lost = None;
+        if let Some(index) = index {
+            let ranges = rotten(&*index, &seen.corrupt)?;
+            seen.lost = Some(lost(&*index, &ranges)?);
+            seen.lost_papers = lost_papers(&*index, &ranges)?;
+        }
     }
     Ok(seen)
 }
 
-/// The records whose header or body is in one of these stretches.
-fn lost(index: &dyn Index, corrupt: &[Span]) -> Result<Vec<RecordId>, IndexError> {
+/// A stretch of positions, the end not among them.
+type Range = std::ops::Range<Position>;
+
+/// The positions that lie in these stretches.
+fn rotten(index: &dyn Index, corrupt: &[Span]) -> Result<Vec<Range>, IndexError> {
     let mut ranges = Vec::new();
     each(index, Keyspace::Frames, |key, value| {
         let row = FrameRow::decode(value)?;
@@ -103,22 +113,40 @@ fn lost(index: &dyn Index, corrupt: &[Span]) -> Result<Vec<RecordId>, IndexError
         };
         if corrupt.iter().any(overlaps) {
             let first = Fields(key).position()?;
-            ranges.push((first, first.plus(u64::from(row.count))));
+            ranges.push(first..first.plus(u64::from(row.count)));
         }
         Ok(true)
     })?;
-    let inside = |position: Position| {
-        ranges
-            .iter()
-            .any(|(first, next)| (*first..*next).contains(&position))
-    };
+    Ok(ranges)
+}
+
+fn inside(ranges: &[Range], position: Position) -> bool {
+    ranges.iter().any(|range| range.contains(&position))
+}
+
+/// How many papers are there.
+fn lost_papers(index: &dyn Index, ranges: &[Range]) -> Result<u64, IndexError> {
+    let mut lost = 0;
+    each(index, Keyspace::Papers, |_, value| {
+        // What says when one leaves has no value.
+        if !value.is_empty() && inside(ranges, PaperRow::decode(value)?.position) {
+            lost += 1;
+        }
+        Ok(!ranges.is_empty())
+    })?;
+    Ok(lost)
+}
+
+/// The records whose header or body is there.
+fn lost(index: &dyn Index, ranges: &[Range]) -> Result<Vec<RecordId>, IndexError> {
     let mut lost = BTreeSet::new();
     if ranges.is_empty() {
         return Ok(Vec::new());
     }
     each(index, Keyspace::Records, |key, value| {
         let row = RecordRow::decode(value)?;
-        if inside(row.header) || row.body.is_some_and(inside) {
+        let rotten = |position| inside(ranges, position);
+        if rotten(row.header) || row.body.is_some_and(rotten) {
             lost.insert(Fields(key).id()?);
         }
         Ok(lost.len() < LOST)

@@ -15,6 +15,7 @@ use super::log::{Frame, LogError};
 use super::sums::{CommunityHeld, Timeline, held, places};
 use super::{Shared, StoreError, lookup, replay, withdrawals};
 
+mod papers;
 mod search;
 
 pub use search::{ChainLink, Holding, ObjectHit, TimelineItem};
@@ -384,6 +385,7 @@ pub(super) fn weight(entry: &Entry) -> usize {
         Entry::Charter(charter) => charter.bytes.len(),
         Entry::Audit(line) => line.actor.len() + line.action.len() + line.subject.len(),
         Entry::Note(note) => note.bytes.len(),
+        Entry::Paper(paper) => paper.key.len() + paper.bytes.len(),
         Entry::Void => 0,
     }
 }

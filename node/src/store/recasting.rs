@@ -6,10 +6,10 @@ use std::ops::Bound;
 use hanse_protocol::timestamp::Timestamp;
 
 use super::StoreError;
-use super::catalogue::{Fields, FrameRow, Keyspace, SegmentRow};
-use super::entry::{BodyState, Entry, NoteEntry, Position, RecordEntry};
+use super::catalogue::{Fields, FrameRow, Keyspace, SegmentRow, Tags};
+use super::entry::{BodyState, Entry, Position, RecordEntry};
 use super::index::{Batch, Direction, Index, IndexError};
-use super::indexing::record_row;
+use super::indexing::{papers, record_row};
 use super::log::{Files, Row};
 
 /// A recast segment as the index shall tell of it.
@@ -136,7 +136,7 @@ pub(super) fn all(index: &dyn Index) -> Result<Vec<(u32, SegmentRow)>, IndexErro
 /// index does not know whether its time has passed.
 pub(super) fn keep(
     index: &dyn Index,
-    note_tag: impl Fn(&NoteEntry) -> [u8; 16],
+    tags: &Tags,
     passed: impl FnOnce(&RecordEntry) -> bool,
     position: Position,
     entry: Entry,
@@ -166,13 +166,14 @@ pub(super) fn keep(
             _ => Entry::Void,
         },
         Entry::Note(note) => {
-            let newest = index.get(Keyspace::Notes, &note_tag(&note))?;
+            let newest = index.get(Keyspace::Notes, &tags.note(&note.kind))?;
             if newest.is_some_and(|newest| newest == position.0.to_be_bytes()) {
                 Entry::Note(note)
             } else {
                 Entry::Void
             }
         }
+        Entry::Paper(paper) => papers::keep(index, tags, position, paper)?,
         kept @ (Entry::Charter(_) | Entry::Audit(_) | Entry::Void) => kept,
     })
 }

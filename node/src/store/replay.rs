@@ -28,8 +28,13 @@ pub(super) struct Replay<'a> {
 impl Replay<'_> {
     /// Enters one frame.
     pub(super) fn frame(&mut self, span: Span, frame: &Frame) -> Result<(), StoreError> {
-        if frame.entries.iter().any(|entry| matches!(entry, Entry::Body(_))) {
-            // Its header may be in a frame gathered but not yet applied, where it is not found.
+        if frame
+            .entries
+            .iter()
+            .any(|entry| matches!(entry, Entry::Body(_) | Entry::Paper(_)))
+        {
+            // Its header, or the paper before it, may be in a frame gathered but not yet applied, where
+            // it is not found.
             self.updates.apply(None)?;
         }
         let count = u32::try_from(frame.entries.len()).unwrap_or(u32::MAX);

@@ -13,7 +13,7 @@ use super::catalogue::{self, Fields, Keyspace, SegmentRow, key, meta};
 use super::entry::{BodyEntry, BodyState, Entry, Origin, Position, RecordEntry};
 use super::facts::{Derive, RecordFacts};
 use super::index::{Batch, Direction, IndexError};
-use super::indexing::{Updates, record_row};
+use super::indexing::{Updates, papers, record_row};
 use super::log::{Recasting, Span};
 use super::reader::weight;
 use super::replay::readable;
@@ -53,6 +53,8 @@ pub struct Tended {
     pub bodies: u64,
     /// Records of which nothing is left.
     pub records: u64,
+    /// Papers whose time had passed.
+    pub papers: u64,
     /// Places in their authors' chains of those records.
     pub retired: Vec<Retired>,
     /// Bytes of log that came back.
@@ -107,6 +109,7 @@ enum Stage {
     Headers(Part, Vec<u8>),
     Expired(Vec<u8>),
     Old(Part, Vec<u8>),
+    Papers(Vec<u8>),
 }
 
 /// Of which part of the timeline.
@@ -162,6 +165,9 @@ impl Store {
         tended: &mut Tended,
     ) -> Result<(), StoreError> {
         let stage = std::mem::take(&mut self.tending.stage);
+        if let Stage::Papers(after) = &stage {
+            return self.expire_papers(after, rules, tended);
+        }
         let (ids, after) = self.due(&stage, rules)?;
         let whole = matches!(stage, Stage::Headers(..));
         let shared = std::sync::Arc::clone(&self.shared);
@@ -182,8 +188,24 @@ impl Store {
             (Stage::Expired(_), None) => Stage::Old(Part::Counting, Vec::new()),
             (Stage::Old(part, _), Some(after)) => Stage::Old(part, after),
             (Stage::Old(Part::Counting, _), None) => Stage::Old(Part::Beyond, Vec::new()),
-            (Stage::Old(Part::Beyond, _) | Stage::Idle, _) => Stage::Idle,
+            (Stage::Old(Part::Beyond, _), None) => Stage::Papers(Vec::new()),
+            (Stage::Papers(_) | Stage::Idle, _) => Stage::Idle,
         };
+        Ok(())
+    }
+
+    /// Takes out the next few papers whose time has passed.
+    fn expire_papers(&mut self, after: &[u8], rules: &Rules, tended: &mut Tended) -> Result<(), StoreError> {
+        let shared = std::sync::Arc::clone(&self.shared);
+        let mut updates = Updates::new(&shared.tags, &*shared.index, &shared.sums)?;
+        let leaving = papers::leaving(&*shared.index, after, rules.now, RECORDS)?;
+        for key in &leaving {
+            tended.papers += u64::from(updates.expire_paper(key)?);
+        }
+        updates.apply(shared.index.reflects()?)?;
+        if let (RECORDS, Some(last)) = (leaving.len(), leaving.into_iter().next_back()) {
+            self.tending.stage = Stage::Papers(last);
+        }
         Ok(())
     }
 
@@ -204,7 +226,7 @@ impl Store {
         };
         let made = |part: &Part, cutoff: Timestamp| key(&[&tag(part), &catalogue::millis(cutoff)]);
         let (keyspace, start, end, skip, after) = match stage {
-            Stage::Idle => return Ok((Vec::new(), None)),
+            Stage::Idle | Stage::Papers(_) => return Ok((Vec::new(), None)),
             Stage::Headers(part, after) => (
                 Keyspace::Timeline,
                 tag(part).to_vec(),
@@ -474,8 +496,7 @@ impl Store {
                 let facts = derive.facts(&bare, None);
                 facts.is_some_and(|facts| facts.expires <= rules.now)
             };
-            let tag = |note: &super::entry::NoteEntry| shared.tags.note(&note.kind);
-            recasting::keep(index, tag, passed, position, entry).map_err(StoreError::from)
+            recasting::keep(index, &shared.tags, passed, position, entry).map_err(StoreError::from)
         })?;
         if more {
             self.tending.recast = Some(begun);

@@ -7,7 +7,9 @@ use hanse_protocol::timestamp::Timestamp;
 use hanse_protocol::tlp::Tlp;
 use zeroize::Zeroizing;
 
-use super::entry::{AuditEntry, BodyEntry, BodyState, Entry, NoteEntry, Origin, Position, RecordEntry};
+use super::entry::{
+    AuditEntry, BodyEntry, BodyState, Drawer, Entry, NoteEntry, Origin, PaperEntry, Position, RecordEntry,
+};
 use super::facts::{Derive, ObjectFacts, RecordFacts};
 use super::index::Engine;
 use super::{Opening, Store, StoreSettings};
@@ -19,6 +21,7 @@ mod cuts;
 mod disk;
 mod faults;
 mod kills;
+mod papers;
 mod recovery;
 mod retention;
 mod sums;
@@ -186,6 +189,11 @@ fn note(kind: &str, bytes: &[u8]) -> (Entry, Option<RecordFacts>) {
         }),
         None,
     )
+}
+
+fn paper(drawer: Drawer, key: &[u8], bytes: &[u8]) -> (Entry, Option<RecordFacts>) {
+    let at = Timestamp::from_millis(8_000);
+    (Entry::Paper(PaperEntry::put(drawer, key, bytes, at)), None)
 }
 
 fn handle(text: &str) -> Handle {

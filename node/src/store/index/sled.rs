@@ -182,6 +182,7 @@ fn code(keyspace: Keyspace) -> u8 {
         Keyspace::Segments => 13,
         Keyspace::Withdrawn => 14,
         Keyspace::Sums => 15,
+        Keyspace::Papers => 16,
     }
 }
 

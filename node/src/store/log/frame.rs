@@ -13,12 +13,12 @@ use chacha20poly1305::aead::{AeadInOut, KeyInit};
 use chacha20poly1305::{Tag, XChaCha20Poly1305, XNonce};
 use minicbor::{Decoder, Encoder};
 
-use crate::store::entry::{Entry, EntryError, Position};
+use crate::store::entry::{Entry, EntryError, PAPER, Position};
 
 /// First bytes of every frame.
 pub(super) const MAGIC: &[u8; 4] = b"HnFr";
-/// Most plaintext bytes of one frame; a larger commit is split into several.
-pub(crate) const PLAINTEXT: usize = 4 << 20;
+/// Most plaintext bytes of one frame; a larger commit is split into several. The largest paper fits.
+pub(crate) const PLAINTEXT: usize = PAPER + (64 << 10);
 /// Bytes of a frame's array heads and first position, at most.
 pub(crate) const HEADS: usize = 1 + 9 + 1 + 9;
 /// Bytes before the ciphertext.

@@ -117,6 +117,8 @@ impl Story {
                 for _ in 0..=self.dice.below(4) {
                     batch.push(with_facts(large(self.next)));
                     batch.push(audit("kept"));
+                    batch.push(paper(Drawer::Rulings, &self.next.to_be_bytes(), b"ruled"));
+                    batch.push(paper(Drawer::Originals, b"newest", &self.next.to_be_bytes()));
                     expected.records.insert(self.next, false);
                     expected.lines += 1;
                     self.next += 1;
@@ -227,7 +229,12 @@ impl Story {
             assert_eq!(line.previous, previous);
             previous = line.hash();
         }
+        let newest = self.expected.records.keys().next_back();
+        let newest = newest.map(|number| number.to_be_bytes().to_vec());
+        assert_eq!(reader.paper(Drawer::Originals, b"newest").unwrap(), newest);
         for number in 0..self.next {
+            let ruled = reader.paper(Drawer::Rulings, &number.to_be_bytes()).unwrap();
+            assert_eq!(ruled.is_some(), self.expected.records.contains_key(&number));
             let held = reader.record(&id(number)).unwrap();
             let found = reader
                 .by_observable(

@@ -59,6 +59,9 @@ fn commit_at(first: u64) -> Vec<(Entry, Option<RecordFacts>)> {
             entries.push(with_facts(record("acme-water", number)));
         }
     }
+    // One for good, one that the next takes the place of.
+    entries.push(paper(Drawer::Rulings, &first.to_be_bytes(), b"ruled"));
+    entries.push(paper(Drawer::Policies, b"newest", &first.to_be_bytes()));
     entries.push(audit("committed"));
     let count = entries.len() as u64 + 1;
     entries.insert(0, note(COMMIT, &count.to_be_bytes()));
@@ -144,6 +147,11 @@ fn hold_against_the_commits(store: &Store, from: u64, round: u64) -> u64 {
             match (&entry, &expected) {
                 (Entry::Audit(entry), Entry::Audit(expected)) => assert_eq!(entry.action, expected.action),
                 _ => assert_eq!(entry, expected, "round {round}"),
+            }
+            if let Entry::Paper(paper) = &entry {
+                let kept = reader.paper(paper.drawer, &paper.key).unwrap().unwrap();
+                let is_newest = paper.drawer == Drawer::Rulings || kept == paper.bytes;
+                assert!(is_newest || kept > paper.bytes, "round {round}");
             }
             if let Entry::Record(record) = &entry {
                 let state = reader.holds(&record.id).unwrap();

@@ -44,7 +44,15 @@ fn furnish(store: &mut Store) -> String {
                     ..record(author, number)
                 };
                 store
-                    .commit(vec![with_facts(sealed), note("cursor sender", &[number as u8])])
+                    .commit(vec![
+                        with_facts(sealed),
+                        note("cursor sender", &[number as u8]),
+                        paper(Drawer::Waiting, &[number as u8], b"waits"),
+                        paper(Drawer::Policies, b"set", &[number as u8]),
+                        // Taken away, but for the last.
+                        paper(Drawer::Waiting, &[number as u8 - 1], b""),
+                        paper(Drawer::Waiting, &[(number as u8).saturating_sub(5)], b""),
+                    ])
                     .unwrap();
             }
             _ => {
@@ -80,6 +88,10 @@ fn answers(store: &Store) -> String {
         reader.note("cursor sender").unwrap()
     );
     text += &format!("{:?}\n", reader.charters(&COMMUNITY).unwrap());
+    for drawer in Drawer::ALL {
+        let (from, to) = (Bound::Unbounded, Bound::Unbounded);
+        text += &format!("{:?}\n", reader.papers(drawer, from, to, 1_000).unwrap());
+    }
     for author in ["acme-water", "harbour-it"].map(handle) {
         text += &format!("{:?}\n", reader.holdings(&COMMUNITY, &author, 1_000).unwrap());
         text += &format!(
