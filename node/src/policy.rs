@@ -1,5 +1,10 @@
-//! May we send, and to whom? Without a policy folder the built-in policy answers: whatever its
-//! marking allows goes to the community, and named readers get what is meant for them.
+//! May we send, and to whom? May we keep it? May it go on to another community? Policies in Cedar answer,
+//! read from a folder that people write and read aloud: [`Policies`] is the one door to them. Without a
+//! folder the built-in ones answer: whatever its marking allows goes to the community, and named readers
+//! get what is meant for them.
+//!
+//! They answer for one member and one [`Item`] with a [`Decision`]. What the marking forbids is not asked
+//! here: that is code, and no policy can widen it.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +13,40 @@ use hanse_protocol::charter::Charter;
 use hanse_protocol::identity::Handle;
 use hanse_protocol::tlp::Tlp;
 
+mod accept;
+mod cache;
 mod decision;
+mod duty;
+mod entities;
+mod error;
+mod files;
 mod item;
+mod place;
+mod reads;
+mod redaction;
+mod roster;
+mod rule;
+mod schema;
+mod set;
+mod share;
+mod sheet;
+mod split;
+mod terms;
+mod validate;
 
-pub use decision::{Decision, Obligations};
+pub use accept::Arriving;
+pub use decision::{Acceptance, Decision, Obligations, Verdict};
+pub use error::{PolicyError, PolicyErrors, Problem};
+pub use files::{FILE_SIZE, FOLDER_SIZE, POLICIES, PolicyFile};
 pub use item::Item;
+pub use redaction::RedactionFile;
+pub use roster::Roster;
+pub use schema::{Action, schema_text};
+pub use set::Policies;
+pub use share::Forwarding;
+
+#[cfg(test)]
+mod tests;
 
 /// Policy's answer for one object: who may read it and which policy said so.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]

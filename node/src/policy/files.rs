@@ -1,0 +1,139 @@
+//! The files of a folder of policies: which there may be, how large, and the hash that names the set.
+
+use std::fs;
+use std::io::Read;
+use std::path::Path;
+
+use super::error::{PolicyError, PolicyErrors, Problem};
+use super::place::whole;
+
+/// The largest file, bytes.
+pub const FILE_SIZE: usize = 256 << 10;
+/// The most bytes of all files together.
+pub const FOLDER_SIZE: usize = 1 << 20;
+/// The most policies in a folder.
+pub const POLICIES: usize = 2_000;
+/// The most files in a folder.
+pub(super) const FILES: usize = 256;
+
+/// Terms with partners and circles of them.
+pub(super) const MEMBERS: &str = "members.toml";
+/// Patterns and internal names.
+pub(super) const REDACTION: &str = "redaction.toml";
+/// Expectations.
+pub(super) const TESTS: &str = "tests.toml";
+
+/// A file of a folder: what is kept of it is its name and its text.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PolicyFile {
+    /// Its name in the folder: `water.cedar`, `members.toml`.
+    pub name: String,
+    /// Its text.
+    pub text: String,
+}
+
+impl PolicyFile {
+    /// A file of that name and text.
+    pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
+        let (name, text) = (name.into(), text.into());
+        Self { name, text }
+    }
+
+    /// Whether it holds policies.
+    pub(super) fn is_cedar(&self) -> bool {
+        self.name.ends_with(".cedar")
+    }
+}
+
+/// Reads the files of a folder, in the order of their names. Hidden files, folders, and files that are
+/// neither `*.cedar` nor `*.toml` are left aside.
+pub(super) fn read(folder: &Path) -> Result<Vec<PolicyFile>, PolicyErrors> {
+    let unreadable = |name: &str, error: std::io::Error| whole(name, Problem::Unreadable(error.to_string()));
+    let shown = folder.display().to_string();
+    let entries = fs::read_dir(folder).map_err(|error| PolicyErrors(vec![unreadable(&shown, error)]))?;
+    let (mut files, mut errors) = (Vec::new(), Vec::new());
+    for entry in entries {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                errors.push(unreadable(&shown, error));
+                break;
+            }
+        };
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let wanted = !name.starts_with('.') && (name.ends_with(".cedar") || name.ends_with(".toml"));
+        if !wanted || entry.path().is_dir() {
+            continue;
+        }
+        match read_file(&entry.path()) {
+            Ok(text) => files.push(PolicyFile { name, text }),
+            Err(problem) => errors.push(whole(&name, problem)),
+        }
+        if files.len() + errors.len() > FILES {
+            errors.push(whole(
+                &shown,
+                Problem::Unreadable(format!("more than {FILES} files")),
+            ));
+            break;
+        }
+    }
+    PolicyErrors::of(errors)?;
+    Ok(files)
+}
+
+fn read_file(path: &Path) -> Result<String, Problem> {
+    let unreadable = |error: std::io::Error| Problem::Unreadable(error.to_string());
+    let file = fs::File::open(path).map_err(unreadable)?;
+    let size = file.metadata().map_err(unreadable)?.len();
+    let mut bytes = Vec::new();
+    // One byte more than is taken, so that a file that is too large is seen to be.
+    let bound = u64::try_from(FILE_SIZE + 1).unwrap_or(u64::MAX);
+    file.take(bound).read_to_end(&mut bytes).map_err(unreadable)?;
+    if bytes.len() > FILE_SIZE {
+        let size = usize::try_from(size).unwrap_or(usize::MAX).max(bytes.len());
+        return Err(Problem::TooLarge {
+            size,
+            limit: FILE_SIZE,
+        });
+    }
+    String::from_utf8(bytes).map_err(|_| Problem::Unreadable("it is not UTF-8 text".to_owned()))
+}
+
+/// Puts files in order and checks their names and sizes.
+pub(super) fn check(files: &mut [PolicyFile]) -> Vec<PolicyError> {
+    files.sort();
+    let mut errors = Vec::new();
+    for file in files.iter() {
+        let known = [MEMBERS, REDACTION, TESTS].contains(&file.name.as_str()) || file.is_cedar();
+        if !known {
+            let name = file.name.clone();
+            errors.push(whole(&file.name, Problem::StrangeFile { name }));
+        }
+        let (size, limit) = (file.text.len(), FILE_SIZE);
+        if size > limit {
+            errors.push(whole(&file.name, Problem::TooLarge { size, limit }));
+        }
+    }
+    for pair in files.windows(2) {
+        if let [first, second] = pair
+            && first.name == second.name
+        {
+            errors.push(whole(&first.name, Problem::DoubleFile));
+        }
+    }
+    let (size, limit) = (files.iter().map(|file| file.text.len()).sum(), FOLDER_SIZE);
+    if size > limit {
+        errors.push(whole("the folder", Problem::TooLargeTogether { size, limit }));
+    }
+    errors
+}
+
+/// Names a set of files in order: BLAKE3 over the length and bytes of each name and text.
+pub(super) fn hash(files: &[PolicyFile]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new_derive_key("hanse policy set v1");
+    for part in files.iter().flat_map(|file| [&file.name, &file.text]) {
+        let length = u64::try_from(part.len()).unwrap_or(u64::MAX);
+        hasher.update(&length.to_be_bytes()).update(part.as_bytes());
+    }
+    *hasher.finalize().as_bytes()
+}
