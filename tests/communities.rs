@@ -8,6 +8,8 @@ use hanse_node::settings::Settings;
 use hanse_node::store::entry::Position;
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::identity::CommunityId;
+use hanse_protocol::local::{Readable, RecordView};
+use hanse_protocol::record::Kind;
 use hanse_protocol::tlp::Tlp;
 use hanse_tests::evil::{Presence, node_of};
 use hanse_tests::node::{free_port, said};
@@ -30,6 +32,11 @@ struct Two {
 
 impl Two {
     async fn start() -> Self {
+        Self::start_with(|_| ()).await
+    }
+
+    /// As [`Two::start`], with something done to alice's folder before her daemon runs.
+    async fn start_with(prepare: impl FnOnce(&Path)) -> Self {
         let nodes = ["alice-water", "bob-city", "carol-clinic"];
         let [mut alice, mut bob, mut carol] = nodes.map(|handle| Node::init(hanse_tests::hansed!(), handle));
         // Whoever dials goes by these wires, since nobody is told of other addresses.
@@ -55,6 +62,7 @@ impl Two {
             &external(&wires[3]),
         ];
         alice.add_community("north", north_port, &own);
+        prepare(&alice.folder());
         for node in [&mut alice, &mut bob, &mut carol] {
             node.launch();
         }
@@ -419,6 +427,147 @@ async fn members_of_one_community_do_not_learn_of_the_other() {
             "{place} tells of the other community"
         );
     }
+}
+
+/// Whatever is green or freer may go to the city's other league.
+const PASS_GREEN: &str = r#"
+@id("pass-green")
+permit (principal, action == Action::"forward", resource in TLP::"green")
+when { context.from == "first" && context.to == "north" };
+"#;
+
+/// The records that were passed on to a node.
+async fn forwarded(api: &Api) -> Vec<RecordView> {
+    let records = api.records().await.into_iter();
+    records.filter(|record| record.kind == Kind::Forwarded).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_policy_lets_pass_is_read_elsewhere_with_its_authors_signature() {
+    let mut two = Two::start_with(|folder| {
+        std::fs::create_dir(folder.join("policies")).expect("a folder");
+        std::fs::write(folder.join("policies/forward.cedar"), PASS_GREEN).expect("a policy");
+    })
+    .await;
+    let (bob, carol) = (two.bob.api(), two.carol.api());
+    let soon = hanse_tests::evil::now().after(std::time::Duration::from_secs(3_600));
+    let terms = |tlp| api::Terms {
+        tlp: Some(tlp),
+        expires: Some(soon),
+        ..api::Terms::default()
+    };
+    // Of three, one is sealed; and what alice says herself is not passed on.
+    let (green, amber, clear) = ("203.0.113.7", "203.0.113.8", "203.0.113.9");
+    let first = bob
+        .publish_one(&address(green, Some(Tlp::Green)), &terms(Tlp::Clear))
+        .await;
+    let sealed = bob
+        .publish_one(&address(amber, Some(Tlp::Amber)), &terms(Tlp::Clear))
+        .await;
+    hanse_tests::league::has(&two.alice, &sealed).await;
+    let own = two
+        .alice
+        .api()
+        .publish_one(&address("203.0.113.10", Some(Tlp::Clear)), &terms(Tlp::Clear))
+        .await;
+    hanse_tests::league::has(&two.bob, &own).await;
+    let second = bob
+        .publish_one(&address(clear, Some(Tlp::Clear)), &terms(Tlp::Clear))
+        .await;
+    let passed = eventually("carol reads what bob said last", async || {
+        (!carol.search(clear).await.is_empty()).then_some(())?;
+        Some(forwarded(&carol).await)
+    })
+    .await;
+    assert_eq!(passed.len(), 2, "{passed:?}");
+    assert!(carol.search(amber).await.is_empty());
+    assert!(carol.search("203.0.113.10").await.is_empty());
+
+    // The signature is bob's, under the key that his community lists for him; alice vouches for who that is.
+    let from = passed[0].forwarded.clone().expect("where it came from");
+    assert_eq!(
+        (from.author.as_str(), from.community, from.record),
+        ("bob-city", two.south, first)
+    );
+    assert_eq!(passed[0].author.as_str(), "alice-works");
+    assert_eq!(passed[0].expires, soon);
+    let said = bob.record(&first).await.expect("bob holds it");
+    assert_eq!(
+        hanse_tests::league::texts(&passed[0]),
+        hanse_tests::league::texts(&said)
+    );
+    let found = hanse(&two.carol, &["search", green]);
+    let shown = format!(
+        "bob-city of community {}, forwarded by alice-works",
+        two.south.short()
+    );
+    assert!(found.contains(&shown), "{found}");
+    let logs = [two.alice.api(), two.alice_north()]
+        .map(|api| async move { api.text("/v1/audit?from=0&limit=1000").await });
+    for log in logs {
+        let log = log.await;
+        assert!(
+            log.contains("forward") && log.contains("pass-green") && log.contains(&first.to_string()),
+            "{log}"
+        );
+    }
+
+    // Neither a stop nor a kill doubles or loses any.
+    two.alice.restart().await;
+    two.alice.kill();
+    let third = address("203.0.113.11", Some(Tlp::Green));
+    bob.publish_one(&third, &terms(Tlp::Clear)).await;
+    two.alice.start().await;
+    eventually("carol reads what bob said meanwhile", async || {
+        (!carol.search("203.0.113.11").await.is_empty()).then_some(())
+    })
+    .await;
+    let mut ids: Vec<_> = forwarded(&carol)
+        .await
+        .into_iter()
+        .filter_map(|record| record.forwarded)
+        .map(|from| from.record)
+        .collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!((ids.len(), forwarded(&carol).await.len()), (3, 3));
+    assert!(forwarded(&bob).await.is_empty(), "nothing comes back");
+
+    // What bob takes back goes at carol's, too; the rest stays.
+    bob.retract(&first).await.expect("it is taken back");
+    eventually("it is gone at carol's", async || {
+        let gone = carol
+            .record(&passed[0].id)
+            .await
+            .is_some_and(|record| record.state == Readable::Gone);
+        gone.then_some(())
+    })
+    .await;
+    assert!(carol.search(green).await.is_empty());
+    assert_eq!(carol.search(clear).await.len(), 1);
+    assert_eq!(
+        carol.search(clear).await[0]
+            .forwarded
+            .as_ref()
+            .map(|from| from.record),
+        Some(second)
+    );
+    two.alice.restart().await;
+    two.is_connected().await;
+    assert_eq!(forwarded(&carol).await.len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_policy_nothing_is_forwarded() {
+    let two = Two::start().await;
+    let green = address("203.0.113.20", Some(Tlp::Clear));
+    let said = two.bob.api().publish_one(&green, &api::Terms::default()).await;
+    hanse_tests::league::has(&two.alice, &said).await;
+    // What alice says afterwards has come, so what she would have passed on has come.
+    let word = address("203.0.113.21", Some(Tlp::Clear));
+    let word = two.alice_north().publish_one(&word, &api::Terms::default()).await;
+    hanse_tests::league::has(&two.carol, &word).await;
+    assert!(forwarded(&two.carol.api()).await.is_empty());
 }
 
 fn path(path: &Path) -> &str {

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::api;
 use crate::exchange::{self, Deriver};
+use crate::forwarder::Forwarder;
 use crate::keystore::{Keystore, KeystoreError, Source, Wrapping};
 use crate::member::{Member, MemberError};
 use crate::mesh::MeshError;
@@ -67,6 +68,9 @@ pub enum DaemonError {
     /// The charters in the log do not form a chain.
     #[error("the charters in the log do not hold")]
     Charters,
+    /// Passing records on between communities.
+    #[error("forwarding failed")]
+    Forwarder(#[from] crate::forwarder::ForwarderError),
     /// One of several communities failed.
     #[error("the community `{0}` failed")]
     Community(String, #[source] Box<DaemonError>),
@@ -263,6 +267,10 @@ async fn run(
             served.and_then(|served| served.map_err(DaemonError::from)),
         )
     });
+    for forwarder in forwarders(&communities) {
+        let stop = asking.child_token();
+        asks.spawn(async move { ("forwarder", forwarder.run(stop).await.map_err(DaemonError::from)) });
+    }
     let listening = communities.iter().map(Community::listening);
     let listening = listening.collect::<Vec<_>>().join(", ");
     for (community, reserved) in communities.into_iter().zip(reserved) {
@@ -293,6 +301,20 @@ async fn run(
         }
     }
     ended.and(last)
+}
+
+/// What passes between the communities of this node: of each two, one for either way.
+fn forwarders(communities: &[Community]) -> Vec<Forwarder> {
+    let mut forwarders = Vec::new();
+    for from in communities {
+        let others = communities.iter().filter(|to| to.name != from.name);
+        forwarders.extend(others.map(|to| Forwarder {
+            from: from.side(),
+            to: to.side(),
+            policies: from.policies(),
+        }));
+    }
+    forwarders
 }
 
 /// What was found at opening that an operator should know.

@@ -199,6 +199,7 @@ impl Reading {
                 matches.push(Match {
                     record: *book.admitted.id(),
                     author: book.admitted.header().author.clone(),
+                    forwarded: book.forwarded(),
                     tlp,
                     object,
                 });
@@ -522,6 +523,17 @@ impl Book {
         })
     }
 
+    /// Where it came from, if it was passed on from another community.
+    fn forwarded(&self) -> Option<local::ForwardedFrom> {
+        let from = self.opened.as_ref()?.provenance()?;
+        Some(local::ForwardedFrom {
+            community: from.community,
+            author: from.header.author.clone(),
+            record: from.record,
+            key: data_encoding::HEXLOWER.encode(from.key.as_bytes()),
+        })
+    }
+
     fn content_bytes(&self) -> usize {
         self.opened.as_ref().map_or(0, Opened::content_bytes)
     }
@@ -532,6 +544,7 @@ impl Book {
             id: *self.admitted.id(),
             position: self.stored.complete_at.0,
             author: header.author.clone(),
+            forwarded: self.forwarded(),
             lane: header.lane,
             epoch: header.epoch,
             seq: header.seq,

@@ -159,10 +159,27 @@ pub struct Match {
     pub record: RecordId,
     /// The member that signed the record.
     pub author: Handle,
+    /// Where it came from, if that member passed it on from another community.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<ForwardedFrom>,
     /// How it may be shared.
     pub tlp: Tlp,
     /// The object as it was issued.
     pub object: Box<RawValue>,
+}
+
+/// Where a forwarded record came from. The signature of `key` over it, bound to `community`, was verified
+/// here. That the key is `author`'s there is the word of the member who passed it on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForwardedFrom {
+    /// The community it was signed in.
+    pub community: CommunityId,
+    /// Who signed it there.
+    pub author: Handle,
+    /// Its id there.
+    pub record: RecordId,
+    /// The key that signed it, 64 hexadecimal digits.
+    pub key: String,
 }
 
 /// Answer to [`SearchRequest`].
@@ -212,6 +229,9 @@ pub struct RecordView {
     pub position: u64,
     /// The member that signed it.
     pub author: Handle,
+    /// Where it came from, if that member passed it on from another community.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<ForwardedFrom>,
     /// Which of the author's nodes.
     pub lane: u16,
     /// The lane's epoch.

@@ -2,6 +2,7 @@
 //! communities of a process share none of it.
 
 use std::net::TcpListener;
+use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use prometheus_client::registry::Registry;
@@ -14,11 +15,13 @@ use super::{DaemonError, Opened, findings, open_free_store, open_member, store_f
 use crate::api;
 use crate::clocks::Clocks;
 use crate::exchange::{self, Exchange, Nudge};
+use crate::forwarder::Side;
 use crate::healer::answer::Answerer;
 use crate::healer::{Healer, Progress};
 use crate::member::Member;
 use crate::mesh::{self, MeshError, MeshHandle, MeshSettings};
 use crate::metrics::Metrics;
+use crate::policy::Policies;
 use crate::presence::{self, AddressBook};
 use crate::reading::Reading;
 use crate::receiver::{Links, Receiver};
@@ -28,6 +31,9 @@ use crate::store::Reader;
 
 /// Hints to heal that may wait.
 const NUDGES: usize = 1_024;
+
+/// The folder of a community's policies in its own.
+const POLICIES: &str = "policies";
 
 /// Events of the mesh that may wait.
 const EVENTS: usize = 512;
@@ -66,6 +72,7 @@ pub(super) struct Community {
     /// Until the mesh takes it.
     nudged: Option<mpsc::Receiver<Nudge>>,
     mesh: watch::Sender<Option<MeshHandle>>,
+    policies: watch::Sender<Option<Arc<Policies>>>,
 }
 
 impl Community {
@@ -132,6 +139,7 @@ impl Community {
             healing,
             nudged: Some(nudged),
             mesh,
+            policies: watch::Sender::new(policies(&folder)),
         };
         Ok((community, Writer(writer)))
     }
@@ -178,6 +186,21 @@ impl Community {
             reading: self.reading.clone(),
             registry: Arc::clone(&self.registry),
         }
+    }
+
+    /// What forwarding needs of it.
+    pub(super) fn side(&self) -> Side {
+        Side {
+            name: self.name.clone(),
+            member: self.member.profile.handle.clone(),
+            exchange: self.exchange.clone(),
+            store: self.reader.clone(),
+        }
+    }
+
+    /// Its policies, if it has a folder of them.
+    pub(super) fn policies(&self) -> watch::Receiver<Option<Arc<Policies>>> {
+        self.policies.subscribe()
     }
 
     /// Where its mesh listens, for the daemon's first message.
@@ -347,6 +370,21 @@ impl Community {
                 }
             }
         });
+    }
+}
+
+/// The policies in a community's folder. A set that does not hold is as good as none: nothing passes.
+fn policies(folder: &Path) -> Option<Arc<Policies>> {
+    let folder = folder.join(POLICIES);
+    if !folder.exists() {
+        return None;
+    }
+    match Policies::load(&folder, None) {
+        Ok(policies) => Some(Arc::new(policies)),
+        Err(errors) => {
+            tracing::error!(folder = %folder.display(), "the policies do not hold, so nothing is forwarded: {errors}");
+            None
+        }
     }
 }
 

@@ -6,7 +6,8 @@ use hanse_protocol::local;
 use tokio::sync::oneshot;
 
 use super::{
-    Actor, BodyFate, CharterFate, Deed, ExchangeError, Healed, Idle, Verdict, VerdictReply, ahead, membership,
+    Actor, BodyFate, CharterFate, Deed, ExchangeError, Forward, ForwardFate, Healed, Idle, Verdict,
+    VerdictReply, ahead, membership,
 };
 use crate::store::entry::Origin;
 
@@ -54,7 +55,8 @@ pub(super) enum Command {
         kind: String,
         bytes: Vec<u8>,
     },
-    Witness(Vec<Deed>, Option<(&'static str, Vec<u8>)>, Reply<()>),
+    Witness(Vec<Deed>, Option<(String, Vec<u8>)>, Reply<()>),
+    Forward(Box<Forward>, Reply<ForwardFate>),
     Retract(Actor, RecordId, Reply<local::RetractReply>),
     Retain(Actor, bool, Reply<local::RetainReply>),
     Compared {
@@ -89,6 +91,7 @@ impl Command {
             // What the API witnessed is offered again with the next look at the tokens.
             Self::Witness(_, _, reply) => refuse(reply),
             Self::Retract(_, _, reply) => refuse(reply),
+            Self::Forward(_, reply) => refuse(reply),
             // What leaves makes room.
             other @ (Self::Retain(..) | Self::Compared { .. }) => return Some(other),
             // A cursor that has moved on: a few bytes, and only after something was committed.

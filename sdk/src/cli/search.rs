@@ -8,7 +8,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::failure::Failure;
-use super::text::{short, table};
+use super::text::{short, signed_by, table};
 use super::{Console, Exit};
 use crate::client::Client;
 
@@ -25,7 +25,7 @@ const CELL: usize = 70;
 /// the addresses in it, nor a URL the domain of its host: search for each. What has expired is not
 /// found. `-` reads the value from standard input, so that it does not stand in the list of processes.
 ///
-/// With --json: {"matches":[{"record","author","tlp","object"}],"more"} where `object` is the object
+/// With --json: {"matches":[{"record","author","forwarded","tlp","object"}],"more"} where `object` is the object
 /// as it was issued, byte for byte, and `more` tells whether there are more than --limit.
 /// The exit code is 1 if nothing matches.
 #[derive(Args)]
@@ -96,7 +96,7 @@ pub(super) fn matches(matches: &[Match]) -> String {
         .map(|found| {
             let summary = Summary::of(&found.object);
             [
-                found.author.to_string(),
+                signed_by(&found.author, found.forwarded.as_ref()),
                 found.tlp.to_string(),
                 summary.version,
                 summary.id,
