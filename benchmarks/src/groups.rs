@@ -11,6 +11,7 @@ mod commit;
 mod large;
 mod league;
 mod lines;
+mod policy;
 mod protocol;
 mod reconcile;
 mod store;
@@ -28,6 +29,8 @@ pub(crate) enum Group {
     Store,
     /// Two nodes compare what they hold, beside negentropy.
     Reconcile,
+    /// Who gets an object of 1,000 partners, beside 1,000 plain Cedar decisions; a folder loaded.
+    Policy,
     /// Search over HTTP and in process, at 100,000 and at a million objects.
     Search,
     /// A node's memory at 100,000 and at a million objects.
@@ -62,6 +65,10 @@ pub(crate) async fn run(groups: &[Group], scale: &Scale, table: &mut Table) -> R
     if has(Group::Reconcile) {
         say("reconcile: two nodes compare what they hold");
         reconcile::run(scale, table)?;
+    }
+    if has(Group::Policy) {
+        say("policy: who gets it of a thousand partners");
+        policy::run(scale, table)?;
     }
     if has(Group::League) {
         say("league: publish to searchable");

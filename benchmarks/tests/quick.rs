@@ -27,6 +27,7 @@ fn every_group_gives_its_figures() {
         "league",
         "lines",
         "memory",
+        "policy",
         "protocol",
         "reconcile",
         "search",

@@ -15,12 +15,16 @@ use hanse_protocol::tlp::Tlp;
 
 mod accept;
 mod cache;
+mod check;
 mod decision;
 mod duty;
 mod entities;
 mod error;
+mod expect;
 mod files;
+mod grid;
 mod item;
+mod lint;
 mod place;
 mod reads;
 mod redaction;
@@ -31,19 +35,23 @@ mod set;
 mod share;
 mod sheet;
 mod split;
+mod starter;
 mod terms;
 mod validate;
 
 pub use accept::Arriving;
+pub use check::ExpectationResult;
 pub use decision::{Acceptance, Decision, Obligations, Verdict};
 pub use error::{PolicyError, PolicyErrors, Problem};
 pub use files::{FILE_SIZE, FOLDER_SIZE, POLICIES, PolicyFile};
 pub use item::Item;
+pub use lint::{Finding, Lint};
 pub use redaction::RedactionFile;
 pub use roster::Roster;
 pub use schema::{Action, schema_text};
 pub use set::Policies;
 pub use share::Forwarding;
+pub use starter::starter;
 
 #[cfg(test)]
 mod tests;

@@ -24,6 +24,13 @@ pub struct Arriving {
     pub sealed: bool,
 }
 
+impl Arriving {
+    pub(super) fn situation(self) -> Situation {
+        let Self { size, rate, sealed } = self;
+        Situation::Accept { size, rate, sealed }
+    }
+}
+
 impl Policies {
     /// Rules on one object of a record that `author` signed. A set without any permit of `accept` keeps
     /// what none of its policies forbids.
@@ -38,25 +45,23 @@ impl Policies {
         let member = charter.member(author);
         let person = member.map(|member| Person::of(member, charter, &self.terms));
         let person = person.unwrap_or_else(Person::nobody);
-        self.accept_from(author.as_str(), &person, item, arriving, now)
+        self.accept_in(author.as_str(), &person, item, &arriving.situation(), now)
     }
 
-    pub(super) fn accept_from(
+    pub(super) fn accept_in(
         &self,
         author: &str,
         person: &Person,
         item: &Item,
-        arriving: Arriving,
+        situation: &Situation,
         now: Timestamp,
     ) -> Acceptance {
-        let Arriving { size, rate, sealed } = arriving;
-        let situation = Situation::Accept { size, rate, sealed };
         let entities = person.entity(author).and_then(|person| {
             let entities = Entities::from_entities([person], None);
             with_item(&entities.map_err(|error| error.to_string()), item)
         });
         let said = entities.and_then(|entities| {
-            let situation = (&situation, minute(now));
+            let situation = (situation, minute(now));
             ask(&self.accept, Action::Accept, author, situation, &entities)
         });
         let mut answer = Acceptance {

@@ -96,8 +96,9 @@ fn misplaced(name: &str, effect: Effect, actions: &BTreeSet<Action>) -> Option<&
     match name {
         "id" | "note" => None,
         "redact" | "redact_text" | "hide" => {
-            let fits = permits && only(&[Action::Share, Action::Forward]);
-            (!fits).then_some("what is taken out belongs to a permit of share or forward")
+            // What is forwarded bears its author's signature, so its text stays as it is.
+            let fits = permits && only(&[Action::Share]);
+            (!fits).then_some("what is taken out belongs to a permit of share")
         }
         "delay" => (!(permits && only(&[Action::Share]))).then_some("a delay belongs to a permit of share"),
         "backfill" => {

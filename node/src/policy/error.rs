@@ -63,13 +63,11 @@ pub enum Problem {
     },
     /// A policy nests too deep or is too long to be evaluated safely.
     #[error(
-        "a policy so tangled is not read: at most {depth} brackets within each other and {signs} operators; make two of it"
+        "the policy is too tangled: at most {depth} conditions may be joined or lie within each other; make two of it"
     )]
     Tangled {
-        /// The most brackets within each other.
+        /// The most.
         depth: usize,
-        /// The most operators.
-        signs: usize,
     },
     /// The text is no policy.
     #[error("this is not how a policy is written: {0}")]
@@ -259,6 +257,14 @@ pub enum Problem {
         value: String,
         /// What it should be.
         rule: &'static str,
+    },
+    /// An expectation of a policy that there is not.
+    #[error("there is no policy `{id}`{}", did_you_mean(nearest))]
+    UnknownPolicy {
+        /// Its id.
+        id: String,
+        /// What was probably meant.
+        nearest: Option<String>,
     },
     /// Two expectations of one question that cannot both hold.
     #[error("contradicts the expectation `{other}` on line {line}: the same question, another answer")]

@@ -25,6 +25,10 @@ pub(super) struct Reads {
     pub(super) names: BTreeSet<(String, String)>,
     /// What attributes are compared with. Constants that stand beside no attribute are under "".
     pub(super) samples: BTreeMap<String, BTreeSet<Sample>>,
+    /// Attributes that stand beside each other in one operation.
+    pub(super) pairs: BTreeSet<(String, String)>,
+    /// How deep it nests.
+    pub(super) depth: usize,
     /// Whether it calculates: sums and spans may overflow, which is an error.
     pub(super) calculates: bool,
 }
@@ -51,10 +55,14 @@ impl Reads {
                 reads.scope(scope);
             }
         }
+        let mut clauses = 0;
         let conditions = policy.get("conditions").and_then(Value::as_array);
         for condition in conditions.into_iter().flatten() {
             if let Some(body) = condition.get("body") {
                 reads.expression(body);
+                // Conditions are joined, each a level below the one before.
+                clauses += 1;
+                reads.depth = reads.depth.max(clauses + depth(body));
             }
         }
         reads
@@ -132,6 +140,11 @@ impl Reads {
             .filter_map(|access| access.get("attr"))
             .filter_map(Value::as_str);
         let mut names: BTreeSet<String> = names.map(str::to_owned).collect();
+        for one in &names {
+            let others = names.iter().filter(|other| *other != one);
+            self.pairs
+                .extend(others.map(|other| (one.clone(), other.clone())));
+        }
         if names.is_empty() {
             names.insert(String::new());
         }
@@ -146,6 +159,24 @@ impl Reads {
                 .or_default()
                 .extend(found.iter().cloned());
         }
+    }
+}
+
+/// How many operations lie within each other.
+fn depth(expression: &Value) -> usize {
+    let deepest = |parts: &mut dyn Iterator<Item = &Value>| parts.map(depth).max().unwrap_or(0);
+    match expression {
+        Value::Array(parts) => deepest(&mut parts.iter()),
+        Value::Object(node) if node.contains_key("Value") || node.contains_key("Var") => 0,
+        // An operation is an object in an object: its name, then its operands.
+        Value::Object(node) => {
+            let operands = node.values().flat_map(|operands| match operands {
+                Value::Object(operands) => operands.values().collect::<Vec<_>>(),
+                other => vec![other],
+            });
+            1 + deepest(&mut operands.into_iter())
+        }
+        _ => 0,
     }
 }
 

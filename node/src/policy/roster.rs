@@ -56,13 +56,17 @@ impl Roster {
         reads: &BTreeSet<String>,
         circles: &BTreeSet<String>,
     ) -> Self {
-        static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let mut sorted: BTreeMap<(Option<Handle>, Person), Vec<Handle>> = BTreeMap::new();
         for (handle, person) in members {
             let named = literal.contains(handle.as_str()).then(|| handle.clone());
             let seen = seen(person, reads, circles);
             sorted.entry((named, seen)).or_default().push(handle);
         }
+        Self::of_sorted(sorted)
+    }
+
+    fn of_sorted(sorted: BTreeMap<(Option<Handle>, Person), Vec<Handle>>) -> Self {
+        static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let (mut principals, mut classes, mut entities) = (Vec::new(), Vec::new(), Vec::new());
         for (number, ((literal, person), members)) in sorted.into_iter().enumerate() {
             // No handle begins so.
@@ -93,6 +97,13 @@ impl Roster {
             entities,
         });
         Self { base, classes }
+    }
+
+    /// One member alone, with all that is known of it. Without a handle it is nobody that a policy names.
+    pub(super) fn of_one(handle: Option<Handle>, person: Person, literal: &BTreeSet<String>) -> Self {
+        let name = handle.filter(|handle| literal.contains(handle.as_str()));
+        let sorted = [((name, person), Vec::new())];
+        Self::of_sorted(sorted.into())
     }
 
     /// The same partners after a publisher named some: classes of which only some are named are split.

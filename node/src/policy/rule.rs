@@ -10,7 +10,7 @@ use super::error::{PolicyError, Problem};
 use super::place::{Places, nearest};
 use super::reads::Reads;
 use super::schema::{Action, Kind};
-use super::split::{DEPTH, Piece, SIGNS};
+use super::split::{DEPTH, Piece};
 
 /// The longest id, bytes.
 const ID: usize = 64;
@@ -32,6 +32,8 @@ pub(super) struct Rule {
     pub(super) text: String,
     /// What it decides on.
     pub(super) actions: BTreeSet<Action>,
+    /// Its effect, scope and conditions, however they are spaced.
+    pub(super) said: String,
     /// What it demands.
     pub(super) duty: Duty,
     /// What it reads.
@@ -51,8 +53,7 @@ pub(super) fn read(
     let source = text.get(piece.start..piece.end).unwrap_or_default();
     let mut complain = |at: usize, id: Option<&str>, problem| errors.push(places.error(at, id, problem));
     if piece.tangled {
-        let (depth, signs) = (DEPTH, SIGNS);
-        complain(piece.start, None, Problem::Tangled { depth, signs });
+        complain(piece.start, None, Problem::Tangled { depth: DEPTH });
         return None;
     }
     if let Some(slot) = piece.slot {
@@ -86,14 +87,20 @@ pub(super) fn read(
         }
     }
     let json = policy.to_json().unwrap_or_default();
+    let reads = Reads::of(&json);
+    if reads.depth > DEPTH {
+        complain(piece.start, told, Problem::Tangled { depth: DEPTH });
+        return None;
+    }
     Some(Rule {
         file: file.to_owned(),
         start: piece.start,
         line: places.of(piece.start).0,
         text: source.to_owned(),
         actions,
+        said: said(&json),
         duty,
-        reads: Reads::of(&json),
+        reads,
         policy: policy.new_id(PolicyId::new(&id)),
         id,
     })
@@ -108,6 +115,13 @@ fn id(policy: &Policy) -> Result<String, Problem> {
         let id = id.chars().take(ID).collect();
         Err(Problem::BadId { id })
     }
+}
+
+/// A policy in Cedar's JSON form without its annotations.
+fn said(json: &serde_json::Value) -> String {
+    let parts = ["effect", "principal", "action", "resource", "conditions"];
+    let parts = parts.map(|part| json.get(part).map(ToString::to_string).unwrap_or_default());
+    parts.join("\n")
 }
 
 /// What a policy decides on: everything if it names no action.

@@ -8,7 +8,8 @@ use hanse_protocol::charter::Charter;
 
 use super::cache::Cache;
 use super::error::{PolicyError, PolicyErrors, Problem};
-use super::files::{self, MEMBERS, POLICIES, PolicyFile, REDACTION};
+use super::expect::{self, Expectation};
+use super::files::{self, MEMBERS, POLICIES, PolicyFile, REDACTION, TESTS};
 use super::place::Places;
 use super::redaction::{self, RedactionFile};
 use super::rule::{self, Rule};
@@ -26,6 +27,7 @@ pub struct Policies {
     pub(super) rules: BTreeMap<String, Rule>,
     pub(super) terms: Terms,
     redaction: RedactionFile,
+    pub(super) expectations: Vec<Expectation>,
     pub(super) share: Sheet,
     pub(super) accept: Sheet,
     pub(super) forward: Sheet,
@@ -60,6 +62,10 @@ impl Policies {
         let rules = rules(&files, &places, &mut errors);
         let patterns: BTreeSet<&str> = redaction.patterns.keys().map(String::as_str).collect();
         errors.extend(validate::check(&rules, &places, &terms, &patterns, charter));
+        let circles = terms.circles.keys().map(String::as_str).collect();
+        let ids = rules.iter().map(|rule| rule.id.as_str()).collect();
+        let expectations = file(TESTS).map(|file| expect::read(file, &ids, &circles, &mut errors));
+        let expectations = expectations.unwrap_or_default();
         PolicyErrors::of(errors)?;
         let sheet = |action| Sheet::new(rules.iter(), action);
         Ok(Self {
@@ -70,6 +76,7 @@ impl Policies {
             rules: rules.into_iter().map(|rule| (rule.id.clone(), rule)).collect(),
             terms,
             redaction,
+            expectations,
             cache: Cache::default(),
             files,
         })

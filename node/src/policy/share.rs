@@ -28,6 +28,13 @@ pub struct Forwarding {
     pub author: Handle,
 }
 
+impl Forwarding {
+    pub(super) fn situation(self) -> Situation {
+        let Self { from, to, author } = self;
+        Situation::Forward { from, to, author }
+    }
+}
+
 impl Policies {
     /// Our partners: the active members of a charter but ourselves.
     pub fn roster(&self, charter: &Charter, own: &Handle) -> Roster {
@@ -99,8 +106,7 @@ impl Policies {
         forwarding: &Forwarding,
         now: Timestamp,
     ) -> Vec<Decision> {
-        let Forwarding { from, to, author } = forwarding.clone();
-        let situation = Situation::Forward { from, to, author };
+        let situation = forwarding.clone().situation();
         let entities = with_item(&roster.base.entities, item);
         let decide = |class: &super::roster::Class| {
             let principal = roster.base.principals.get(class.principal);
@@ -152,6 +158,23 @@ impl Policies {
             Action::Accept => &self.accept,
             Action::Forward => &self.forward,
         }
+    }
+
+    /// Decides for the one member of a roster.
+    pub(super) fn decide_one(
+        &self,
+        action: Action,
+        roster: &Roster,
+        item: &Item,
+        (situation, now): (&Situation, Timestamp),
+    ) -> Decision {
+        let entities = with_item(&roster.base.entities, item);
+        self.decide(
+            action,
+            roster.base.principals.first(),
+            (situation, minute(now)),
+            &entities,
+        )
     }
 
     /// Decides for one principal, and whether a deciding policy names it.

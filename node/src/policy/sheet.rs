@@ -79,7 +79,8 @@ pub(super) fn satisfied(
     Ok(response.diagnostics().reason().cloned().collect())
 }
 
-fn request(
+/// A question as Cedar is handed it.
+pub(super) fn request(
     action: Action,
     principal: &str,
     (situation, now): (&Situation, Timestamp),

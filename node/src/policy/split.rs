@@ -1,11 +1,13 @@
 //! A file of policies cut into single ones before any is parsed: so each has its place, a mistake in one
 //! hides none in another, and nothing that nests too deep reaches the parser.
 
-/// The most brackets within each other.
-pub(super) const DEPTH: usize = 32;
-/// The most operators, dots and words such as `if` of one policy: as deep as its parts can nest without
-/// brackets.
-pub(super) const SIGNS: usize = 512;
+/// The most brackets within each other, and the deepest that a policy may nest once it is parsed: every
+/// `&&`, `||` and bracket is a level. Evaluating it takes stack by the level, in any thread that asks.
+pub(super) const DEPTH: usize = 24;
+/// The most `&&`, `||`, `if` and signs of sums of one policy that is parsed at all.
+const JOINTS: usize = 64;
+/// The most dots in a row: `a.b.c`.
+const DOTS: usize = 8;
 
 /// One policy in its file.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,7 +20,7 @@ pub(super) struct Piece {
     pub(super) annotations: Vec<(String, usize)>,
     /// Where a slot (`?principal`) is, if there is one.
     pub(super) slot: Option<usize>,
-    /// Whether it nests deeper or has more operators than is evaluated.
+    /// Whether it nests deeper or joins more than is parsed.
     pub(super) tangled: bool,
 }
 
@@ -27,7 +29,8 @@ pub(super) struct Piece {
 pub(super) fn split(text: &str) -> Vec<Piece> {
     let mut pieces = Vec::new();
     let mut current: Option<Piece> = None;
-    let (mut depth, mut signs) = (0usize, 0usize);
+    let (mut depth, mut joints, mut dots) = (0usize, 0usize, 0usize);
+    let mut last = ' ';
     let mut rest = text;
     while let Some(first) = rest.chars().next() {
         let at = text.len() - rest.len();
@@ -50,14 +53,21 @@ pub(super) fn split(text: &str) -> Vec<Piece> {
             ')' | ']' | '}' => depth = depth.saturating_sub(1),
             '@' if depth == 0 => piece.annotations.push((word(behind).to_owned(), at)),
             '?' => piece.slot = piece.slot.or(Some(at)),
-            '.' | '&' | '|' | '+' | '-' | '*' | '!' | '=' | '<' | '>' => signs += 1,
-            _ if ["if", "in", "has", "like", "is", "when", "unless"].contains(&token) => signs += 1,
+            '.' => dots += 1,
+            '&' | '|' if first == last => joints += 1,
+            '+' | '-' | '*' => joints += 1,
+            _ if token == "if" => joints += 1,
             _ => {}
         }
-        piece.tangled |= depth > DEPTH || signs > SIGNS;
+        // Words and brackets belong to a row of dots, whatever else begins a new one.
+        if !(first == '.' || first == '_' || first.is_alphanumeric() || "()[]".contains(first)) {
+            dots = 0;
+        }
+        piece.tangled |= depth > DEPTH || joints > JOINTS || dots > DOTS;
+        last = if first == last { ' ' } else { first };
         if first == ';' && depth == 0 {
             pieces.extend(current.take());
-            signs = 0;
+            (joints, dots) = (0, 0);
         }
     }
     pieces.extend(current);
@@ -117,7 +127,7 @@ mod tests {
         );
         let long = format!(
             "permit(principal, action, resource) when {{ {}true }};",
-            "true&&".repeat(400)
+            "true&&".repeat(65)
         );
         assert!(split(&deep)[0].tangled && split(&long)[0].tangled);
         assert!(!split("permit(principal, action, resource) when { ((true)) };")[0].tangled);

@@ -177,7 +177,7 @@ impl WrittenTerm {
 }
 
 /// The instant of a date as people mean it: a day alone is its beginning in UTC, or its end.
-fn instant(date: &Datetime, end: bool) -> Option<Timestamp> {
+pub(super) fn instant(date: &Datetime, end: bool) -> Option<Timestamp> {
     let day = date.date?;
     match (date.time, date.offset) {
         (None, None) => {

@@ -11,8 +11,10 @@ use hanse_protocol::tlp::Tlp;
 
 use super::*;
 
+mod any;
 mod deciding;
 mod mistakes;
+mod starting;
 
 fn handle(text: &str) -> Handle {
     text.parse().unwrap()

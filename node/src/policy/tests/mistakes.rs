@@ -183,6 +183,7 @@ fn obligations_that_say_nothing_or_stand_wrong_are_refused() {
         ("@delay(\"2h\")", "permit", "accept"),
         ("@redact(\"description\")", "permit", "accept"),
         ("@quarantine(\"why\")", "permit", "share"),
+        ("@redact(\"description\")", "permit", "forward"),
         ("@receipt(\"\")", "permit", "forward"),
         ("@backfill(\"2h\")", "permit", "forward"),
     ] {
@@ -276,4 +277,57 @@ line 5 of water.cedar, policy `water`: in `\"50\"` things of different kinds mee
 line 7 of water.cedar: the policy has no id: write `@id(\"a-name-of-your-own\")` above it
 line 9 of water.cedar: this is not how a policy is written: unexpected token `resource`; is something missing before it?";
     assert_eq!(errors.to_string(), told);
+}
+
+#[test]
+fn what_is_as_tangled_as_may_be_decides_on_a_small_stack_and_one_knot_more_is_refused() {
+    type Chain = fn(usize) -> String;
+    let chains: [(Chain, usize); 6] = [
+        (|n| format!("{}true", "true && ".repeat(n)), 23),
+        (
+            |n| format!("{}true{}", "if true then ".repeat(n), " else false".repeat(n)),
+            23,
+        ),
+        (|n| format!("{}true{}", "(true && ".repeat(n), ")".repeat(n)), 23),
+        (
+            |n| format!("principal.trust > 5{}", " && principal.trust > 5".repeat(n)),
+            21,
+        ),
+        (|n| format!("resource.sightings{} >= 0", " + 1".repeat(n)), 21),
+        (|n| format!("{}true{}", "[".repeat(n), "].isEmpty()".repeat(n)), 8),
+    ];
+    let load = |condition: String| {
+        let text = format!(
+            "@id(\"x\") permit (principal, action == Action::\"share\", resource) when {{ {condition} }};"
+        );
+        Policies::from_files(cedar(&text), Some(&charter())).map_err(|errors| errors.0)
+    };
+    for (chain, most) in chains {
+        let decide = move || {
+            let policies = match load(chain(most)) {
+                Ok(policies) => policies,
+                // Nobody may compare lists of lists.
+                Err(errors) => return assert!(!errors[0].to_string().contains("tangled"), "{errors:?}"),
+            };
+            let decision = share(&policies, "north-cert", &item("indicator", Tlp::Green));
+            assert!(decision.error.is_none(), "{decision:?}");
+            policies.future(&item("indicator", Tlp::Green), noon());
+            policies.lint(&charter(), None, noon());
+        };
+        // Threads have 2 MiB as a rule, and something lies on it already.
+        let thread = std::thread::Builder::new()
+            .stack_size(7 << 18)
+            .spawn(decide)
+            .unwrap();
+        thread.join().unwrap();
+        for more in [most + 1, 60, 500, 10_000] {
+            let errors = load(chain(more)).unwrap_err();
+            assert!(
+                matches!(errors[0].problem, Problem::Tangled { .. }),
+                "{more}: {errors:?}"
+            );
+        }
+    }
+    let dots = load(format!("principal{}", ".kind".repeat(50_000))).unwrap_err();
+    assert!(matches!(dots[0].problem, Problem::Tangled { .. }));
 }
