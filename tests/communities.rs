@@ -7,117 +7,19 @@ use hanse_node::daemon;
 use hanse_node::settings::Settings;
 use hanse_node::store::entry::Position;
 use hanse_protocol::charter::CharterChain;
-use hanse_protocol::identity::CommunityId;
 use hanse_protocol::local::{Readable, RecordView};
 use hanse_protocol::record::Kind;
 use hanse_protocol::tlp::Tlp;
 use hanse_tests::evil::{Presence, node_of};
-use hanse_tests::node::{free_port, said};
+use hanse_tests::node::said;
 use hanse_tests::objects::address;
+use hanse_tests::two::Two;
 use hanse_tests::wire::Wire;
-use hanse_tests::{Api, Candidate, Node, api, eventually};
-
-/// alice belongs to bob's community, with `alice-water` for her handle, and to carol's, with `alice-works`.
-struct Two {
-    alice: Node,
-    bob: Node,
-    carol: Node,
-    /// bob's community, alice's first.
-    south: CommunityId,
-    /// carol's, which alice calls `north`.
-    north: CommunityId,
-    /// To bob, to alice in the south, to carol, to alice in the north.
-    wires: [Wire; 4],
-}
-
-impl Two {
-    async fn start() -> Self {
-        Self::start_with(|_| ()).await
-    }
-
-    /// As [`Two::start`], with something done to alice's folder before her daemon runs.
-    async fn start_with(prepare: impl FnOnce(&Path)) -> Self {
-        let nodes = ["alice-water", "bob-city", "carol-clinic"];
-        let [mut alice, mut bob, mut carol] = nodes.map(|handle| Node::init(hanse_tests::hansed!(), handle));
-        // Whoever dials goes by these wires, since nobody is told of other addresses.
-        let south_port = alice.mesh_port;
-        let north_port = free_port();
-        let wires = [
-            Wire::tapped(bob.mesh_port).await,
-            Wire::tapped(south_port).await,
-            Wire::tapped(carol.mesh_port).await,
-            Wire::tapped(north_port).await,
-        ];
-        let external = |wire: &Wire| format!("/ip4/127.0.0.1/tcp/{}", wire.port);
-        for (node, wire) in [(&bob, &wires[0]), (&alice, &wires[1]), (&carol, &wires[2])] {
-            let line = format!("external = [\"{}\"]", external(wire));
-            node.set("#external = []", &line);
-        }
-        let own = [
-            "--handle",
-            "alice-works",
-            "--display",
-            "Works",
-            "--external",
-            &external(&wires[3]),
-        ];
-        alice.add_community("north", north_port, &own);
-        prepare(&alice.folder());
-        for node in [&mut alice, &mut bob, &mut carol] {
-            node.launch();
-        }
-        for node in [&mut alice, &mut bob, &mut carol] {
-            node.is_up().await;
-        }
-        let south = takes_in(&bob.api(), "South League", &alice.api()).await;
-        let north = takes_in(&carol.api(), "North League", &alice.api().in_community("north")).await;
-        let two = Self {
-            alice,
-            bob,
-            carol,
-            south,
-            north,
-            wires,
-        };
-        two.is_connected().await;
-        two
-    }
-
-    /// alice's client in carol's community.
-    fn alice_north(&self) -> Api {
-        self.alice.api().in_community("north")
-    }
-
-    async fn is_connected(&self) {
-        for (steward, member) in [(&self.bob, "alice-water"), (&self.carol, "alice-works")] {
-            eventually("alice is connected in both", async || {
-                let status = steward.api().status().await;
-                let member = |peer: &&hanse_protocol::local::PeerStatus| {
-                    peer.member
-                        .as_ref()
-                        .is_some_and(|handle| handle.as_str() == member)
-                };
-                status.peers.iter().find(member).map(drop)
-            })
-            .await;
-        }
-    }
-}
-
-/// Founds a community and takes another member in.
-async fn takes_in(steward: &Api, name: &str, member: &Api) -> CommunityId {
-    let founded = steward.found(name).await.expect("a community is founded");
-    let request = member.request().await;
-    let admission = steward.admit(&request.file, &request.fingerprint).await;
-    let admission = admission.expect("the steward admits");
-    let joined = member.join(&admission.invite, &admission.fingerprint).await;
-    assert_eq!(joined.expect("it joins").community, founded.community);
-    founded.community
-}
+use hanse_tests::{Api, Candidate, Node, api, eventually, hansed};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_node_answers_for_each_of_its_communities_and_both_come_back_from_a_backup() {
-    let mut two = Two::start().await;
+    let mut two = Two::start(hansed!()).await;
     let listed = two.alice.api().communities().await;
     let told: Vec<_> = listed
         .iter()
@@ -322,7 +224,7 @@ async fn told(node: &mut Node) -> (Vec<u8>, CharterChain) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn members_of_one_community_do_not_learn_of_the_other() {
-    let mut two = Two::start().await;
+    let mut two = Two::start(hansed!()).await;
     // A member of each community whose ears are the test's: it hears what its own link to alice brings.
     let mut spies = Vec::new();
     for (name, steward, handle) in [
@@ -444,7 +346,7 @@ async fn forwarded(api: &Api) -> Vec<RecordView> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_policy_lets_pass_is_read_elsewhere_with_its_authors_signature() {
-    let mut two = Two::start_with(|folder| {
+    let mut two = Two::start_with(hansed!(), |folder| {
         std::fs::create_dir(folder.join("policies")).expect("a folder");
         std::fs::write(folder.join("policies/forward.cedar"), PASS_GREEN).expect("a policy");
     })
@@ -559,7 +461,7 @@ async fn what_policy_lets_pass_is_read_elsewhere_with_its_authors_signature() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_policy_nothing_is_forwarded() {
-    let two = Two::start().await;
+    let two = Two::start(hansed!()).await;
     let green = address("203.0.113.20", Some(Tlp::Clear));
     let said = two.bob.api().publish_one(&green, &api::Terms::default()).await;
     hanse_tests::league::has(&two.alice, &said).await;
