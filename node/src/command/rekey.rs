@@ -136,4 +136,61 @@ mod tests {
         run(&dir, Some(&"file:second".parse().unwrap())).ok().unwrap();
         assert!(opens(&dir));
     }
+
+    /// One secret guards all: broken off between two communities, it is finished by asking again.
+    #[test]
+    fn the_keys_of_every_community_are_wrapped_as_asked() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("node");
+        let profile = hanse_protocol::charter::member::Profile {
+            handle: "acme".parse().unwrap(),
+            name: "ACME".to_owned(),
+            kind: hanse_protocol::charter::member::MemberKind::Utility,
+            sector: String::new(),
+            country: "DE".to_owned(),
+        };
+        crate::command::init::init(&dir, &profile).unwrap();
+        let listen = ["/ip4/127.0.0.1/tcp/7476".to_owned()];
+        let table = crate::settings::further::Table {
+            name: "north",
+            listen: &listen,
+            external: &[],
+            member: &[],
+        };
+        Settings::add_community(&dir, &table).unwrap();
+        let north = crate::settings::further::place_of(&dir, "north");
+        let keystore = Keystore::create_under(&daemon::keys_folder(&north), &Wrapping::Bare).unwrap();
+        Member::create(&keystore).unwrap();
+        let all_open = || {
+            let places = Settings::load(&dir).unwrap().places(&dir);
+            let opened = places
+                .iter()
+                .map(|place| daemon::open_member(&place.folder, &place.settings));
+            opened.filter(Result::is_ok).count()
+        };
+        let set = |from: &str, to: &str| {
+            let path = dir.join(crate::settings::FILE);
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.contains(from));
+            fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        };
+        write_secret(&dir, "first", "a first passphrase");
+        write_secret(&dir, "second", "a second passphrase");
+        set(
+            "#master = \"file\"",
+            "master = \"passphrase\"\npassphrase = \"file:first\"",
+        );
+        assert_eq!(all_open(), 0);
+        run(&dir, None).ok().unwrap();
+        assert_eq!(all_open(), 2);
+
+        set("file:first", "file:second");
+        let places = Settings::load(&dir).unwrap().places(&dir);
+        let old = "file:first".parse().unwrap();
+        let (first, _, asked) = open(&dir, &places[0], Some(&old)).ok().unwrap();
+        first.rewrap(&asked).unwrap();
+        assert_eq!(all_open(), 1, "broken off between the two");
+        run(&dir, Some(&old)).ok().unwrap();
+        assert_eq!(all_open(), 2);
+    }
 }
