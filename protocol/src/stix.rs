@@ -267,6 +267,11 @@ impl<'a> Object<'a> {
     }
 }
 
+/// The types of objects that STIX 2.1 defines: `indicator`, `ipv4-addr`, ...
+pub fn types() -> impl Iterator<Item = &'static str> {
+    kind::Kind::all().map(|kind| kind.name)
+}
+
 /// A piece of the object as an error may show it.
 fn echo(text: &str) -> String {
     limits::echo(text)

@@ -9,7 +9,6 @@ use hanse_protocol::timestamp::Timestamp;
 use super::Policies;
 use super::entities::{Person, Situation};
 use super::expect::{Expectation, Outcome, Who};
-use super::roster::Roster;
 use super::schema::Action;
 
 /// Whether the policies answer as somebody expects.
@@ -115,7 +114,7 @@ impl Policies {
                 error: answer.reason,
             });
         }
-        let roster = Roster::of_one(handle, person, &self.sheet(question.action).members);
+        let roster = self.roster_of_one(question.action, handle, person);
         let situation = (&question.situation, now);
         let decision = self.decide_one(question.action, &roster, &question.item, situation);
         Ok(Answer {

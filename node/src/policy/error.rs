@@ -276,7 +276,7 @@ pub enum Problem {
     },
 }
 
-fn did_you_mean(nearest: &Option<String>) -> String {
+pub(super) fn did_you_mean(nearest: &Option<String>) -> String {
     nearest
         .as_ref()
         .map_or_else(String::new, |nearest| format!("; did you mean `{nearest}`?"))

@@ -45,8 +45,14 @@ impl PolicyFile {
     }
 }
 
-/// Reads the files of a folder, in the order of their names. Hidden files, folders, and files that are
-/// neither `*.cedar` nor `*.toml` are left aside.
+/// Whether a file looks like one of a folder of policies, however it is capitalised.
+fn is_named_so(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    name.ends_with(".cedar") || name.ends_with(".toml")
+}
+
+/// Reads the files of a folder. Hidden ones, and those that are neither `*.cedar` nor `*.toml`, are left
+/// aside.
 pub(super) fn read(folder: &Path) -> Result<Vec<PolicyFile>, PolicyErrors> {
     let unreadable = |name: &str, error: std::io::Error| whole(name, Problem::Unreadable(error.to_string()));
     let shown = folder.display().to_string();
@@ -61,11 +67,16 @@ pub(super) fn read(folder: &Path) -> Result<Vec<PolicyFile>, PolicyErrors> {
             }
         };
         let name = entry.file_name().to_string_lossy().into_owned();
-        let wanted = !name.starts_with('.') && (name.ends_with(".cedar") || name.ends_with(".toml"));
-        if !wanted || entry.path().is_dir() {
+        let path = entry.path();
+        if name.starts_with('.') || !(is_named_so(&name) || path.is_dir()) {
             continue;
         }
-        match read_file(&entry.path()) {
+        // What looks as if it were read and is not would be missed: a policy that forbids may be in it.
+        if path.is_dir() {
+            errors.push(whole(&name, Problem::StrangeFile { name: name.clone() }));
+            continue;
+        }
+        match read_file(&path) {
             Ok(text) => files.push(PolicyFile { name, text }),
             Err(problem) => errors.push(whole(&name, problem)),
         }
@@ -83,6 +94,10 @@ pub(super) fn read(folder: &Path) -> Result<Vec<PolicyFile>, PolicyErrors> {
 
 fn read_file(path: &Path) -> Result<String, Problem> {
     let unreadable = |error: std::io::Error| Problem::Unreadable(error.to_string());
+    // A pipe would keep whoever opens it waiting.
+    if !fs::metadata(path).map_err(unreadable)?.is_file() {
+        return Err(Problem::Unreadable("it is no file".to_owned()));
+    }
     let file = fs::File::open(path).map_err(unreadable)?;
     let size = file.metadata().map_err(unreadable)?.len();
     let mut bytes = Vec::new();

@@ -6,13 +6,18 @@ use std::fmt;
 
 use cedar_policy::{Effect, PolicySet};
 use hanse_protocol::charter::Charter;
+use hanse_protocol::charter::member::MemberKind;
 use hanse_protocol::identity::Handle;
+use hanse_protocol::stix;
 use hanse_protocol::timestamp::Timestamp;
+use hanse_protocol::tlp::Tlp;
 
 use super::Policies;
 use super::entities::Person;
 use super::files::MEMBERS;
 use super::grid::{Case, Grid};
+use super::place::nearest;
+use super::reads::Sample;
 use super::rule::Rule;
 use super::schema::{Action, Kind, OF_MEMBER};
 
@@ -62,6 +67,19 @@ pub enum Finding {
     /// It permits every action there is.
     #[error("permits everything at once: say `action == Action::\"share\"`, or which it is for")]
     EveryAction,
+    /// It compares with a word that no member or object ever bears.
+    #[error(
+        "compares `{attribute}` with `{word}`, which it never is{}",
+        super::error::did_you_mean(nearest)
+    )]
+    OddWord {
+        /// The attribute.
+        attribute: &'static str,
+        /// The word.
+        word: String,
+        /// What was probably meant.
+        nearest: Option<String>,
+    },
     /// It never decided, as far as is known.
     #[error("has decided on nothing so far")]
     NeverUsed,
@@ -181,6 +199,7 @@ impl Policies {
         if used.is_some_and(|used| !used.contains(&rule.id)) {
             findings.push(Finding::NeverUsed);
         }
+        findings.extend(odd_words(rule));
         if let Some(other) = self.identical(rule) {
             findings.push(Finding::Identical {
                 other: other.id.clone(),
@@ -326,6 +345,35 @@ impl Policies {
             .filter(move |other| other.is_for(action) && other.id != id);
         rules.filter(move |other| other.policy.effect() == effect)
     }
+}
+
+/// Words that stand beside an attribute which has a closed list of values, and are not in it.
+fn odd_words(rule: &Rule) -> Vec<Finding> {
+    let kinds = MemberKind::NAMES.iter().map(|(_, name)| *name);
+    // Whoever is no member has no kind.
+    let lists: [(&'static str, Vec<&str>); 3] = [
+        ("kind", kinds.chain([""]).collect()),
+        ("tlp", Tlp::ALL.map(Tlp::name).to_vec()),
+        ("type", stix::types().collect()),
+    ];
+    let mut odd = Vec::new();
+    for (attribute, known) in lists {
+        for sample in rule.reads.samples.get(attribute).into_iter().flatten() {
+            let Sample::Text(word) = sample else { continue };
+            // Types of one's own begin so, and patterns of `like` are compared with a word made up here.
+            let own = attribute == "type" && word.starts_with("x-");
+            if own || rule.reads.matches || known.contains(&word.as_str()) {
+                continue;
+            }
+            let (word, nearest) = (word.clone(), nearest(word, known.iter().copied()));
+            odd.push(Finding::OddWord {
+                attribute,
+                word,
+                nearest,
+            });
+        }
+    }
+    odd
 }
 
 /// Whether a policy is written before another.

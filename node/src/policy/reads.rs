@@ -27,6 +27,8 @@ pub(super) struct Reads {
     pub(super) samples: BTreeMap<String, BTreeSet<Sample>>,
     /// Attributes that stand beside each other in one operation.
     pub(super) pairs: BTreeSet<(String, String)>,
+    /// Whether it matches texts with patterns (`like`).
+    pub(super) matches: bool,
     /// How deep it nests.
     pub(super) depth: usize,
     /// Whether it calculates: sums and spans may overflow, which is an error.
@@ -113,6 +115,7 @@ impl Reads {
             }
             _ => self.compare(operands),
         }
+        self.matches |= operator == "like";
         self.calculates |= CALCULATING.contains(&operator);
         match operands {
             Value::Object(parts) => parts.values().for_each(|part| self.expression(part)),

@@ -9,6 +9,8 @@ use cedar_policy::{Entities, Entity};
 use hanse_protocol::identity::Handle;
 
 use super::entities::Person;
+use super::schema::Action;
+use super::sheet::Sheet;
 
 /// The partners of one charter as one set of policies sees them. Made by
 /// [`Policies::roster`](super::Policies::roster); good until the charter or the policies change.
@@ -31,6 +33,8 @@ pub(super) struct Class {
 /// What does not change with whom a publisher names.
 #[derive(Debug)]
 pub(super) struct Base {
+    /// The set of policies that put its members in classes, and what for: others may tell them apart.
+    pub(super) made_for: ([u8; 32], Action),
     /// Tells rosters apart in the cache.
     pub(super) number: u64,
     pub(super) principals: Vec<Principal>,
@@ -48,24 +52,25 @@ pub(super) struct Principal {
 }
 
 impl Roster {
-    /// Puts members in classes. `literal` are those that policies name, `reads` the attributes and
-    /// `circles` the circles that policies read: what none of them reads tells no members apart.
+    /// Puts members in classes. What no policy of the sheet reads or names tells no members apart.
     pub(super) fn new(
+        made_for: ([u8; 32], Action),
         members: impl IntoIterator<Item = (Handle, Person)>,
-        literal: &BTreeSet<String>,
-        reads: &BTreeSet<String>,
-        circles: &BTreeSet<String>,
+        sheet: &Sheet,
     ) -> Self {
         let mut sorted: BTreeMap<(Option<Handle>, Person), Vec<Handle>> = BTreeMap::new();
         for (handle, person) in members {
-            let named = literal.contains(handle.as_str()).then(|| handle.clone());
-            let seen = seen(person, reads, circles);
+            let named = sheet.members.contains(handle.as_str()).then(|| handle.clone());
+            let seen = seen(person, &sheet.reads, &sheet.circles);
             sorted.entry((named, seen)).or_default().push(handle);
         }
-        Self::of_sorted(sorted)
+        Self::of_sorted(made_for, sorted)
     }
 
-    fn of_sorted(sorted: BTreeMap<(Option<Handle>, Person), Vec<Handle>>) -> Self {
+    fn of_sorted(
+        made_for: ([u8; 32], Action),
+        sorted: BTreeMap<(Option<Handle>, Person), Vec<Handle>>,
+    ) -> Self {
         static NUMBERS: AtomicU64 = AtomicU64::new(0);
         let (mut principals, mut classes, mut entities) = (Vec::new(), Vec::new(), Vec::new());
         for (number, ((literal, person), members)) in sorted.into_iter().enumerate() {
@@ -92,6 +97,7 @@ impl Roster {
             .and_then(|entities| Entities::from_entities(entities, None).map_err(|error| error.to_string()));
         let number = NUMBERS.fetch_add(1, Ordering::Relaxed);
         let base = Arc::new(Base {
+            made_for,
             number,
             principals,
             entities,
@@ -100,10 +106,14 @@ impl Roster {
     }
 
     /// One member alone, with all that is known of it. Without a handle it is nobody that a policy names.
-    pub(super) fn of_one(handle: Option<Handle>, person: Person, literal: &BTreeSet<String>) -> Self {
-        let name = handle.filter(|handle| literal.contains(handle.as_str()));
+    pub(super) fn of_one(
+        made_for: ([u8; 32], Action),
+        (handle, person): (Option<Handle>, Person),
+        sheet: &Sheet,
+    ) -> Self {
+        let name = handle.filter(|handle| sheet.members.contains(handle.as_str()));
         let sorted = [((name, person), Vec::new())];
-        Self::of_sorted(sorted.into())
+        Self::of_sorted(made_for, sorted.into())
     }
 
     /// The same partners after a publisher named some: classes of which only some are named are split.

@@ -13,7 +13,7 @@ use super::cache::Key;
 use super::decision::Decision;
 use super::entities::{Person, Situation, item_entity, item_uid, minute};
 use super::item::Item;
-use super::roster::{Principal, Roster};
+use super::roster::{Base, Roster};
 use super::schema::{Action, Kind};
 use super::sheet::{Said, Sheet, action_uid, ask, satisfied};
 
@@ -38,19 +38,17 @@ impl Forwarding {
 impl Policies {
     /// Our partners: the active members of a charter but ourselves.
     pub fn roster(&self, charter: &Charter, own: &Handle) -> Roster {
-        let sheet = &self.share;
         let others = charter.active().filter(|member| member.handle != *own);
         let people = others.map(|member| (member.handle.clone(), Person::of(member, charter, &self.terms)));
-        Roster::new(people, &sheet.members, &sheet.reads, &sheet.circles)
+        Roster::new((self.hash(), Action::Share), people, &self.share)
     }
 
     /// The active members of another community but ourselves, to forward to. Our terms and circles are
     /// about members of ours, so these are in no circle and of middle trust.
     pub fn foreign_roster(&self, charter: &Charter, own: &Handle) -> Roster {
-        let sheet = &self.forward;
         let others = charter.active().filter(|member| member.handle != *own);
         let people = others.map(|member| (member.handle.clone(), Person::stranger(member, charter)));
-        Roster::new(people, &sheet.members, &sheet.reads, &sheet.circles)
+        Roster::new((self.hash(), Action::Forward), people, &self.forward)
     }
 
     /// Who of a roster made by [`Policies::roster`] gets an item that we publish: one decision a class.
@@ -80,8 +78,8 @@ impl Policies {
                 *decision = held.or_else(|| {
                     let entities = entities.get_or_insert_with(|| with_item(&roster.base.entities, item));
                     let situation = Situation::Share { named };
-                    let principal = roster.base.principals.get(class.principal);
-                    let made = self.decide(Action::Share, principal, (&situation, now), entities);
+                    let asked = (&*roster.base, class.principal);
+                    let made = self.decide(Action::Share, asked, (&situation, now), entities);
                     let made = Arc::new(made);
                     learnt = true;
                     if let Some(place) = row.get_mut(class.principal) {
@@ -109,8 +107,8 @@ impl Policies {
         let situation = forwarding.clone().situation();
         let entities = with_item(&roster.base.entities, item);
         let decide = |class: &super::roster::Class| {
-            let principal = roster.base.principals.get(class.principal);
-            self.decide(Action::Forward, principal, (&situation, minute(now)), &entities)
+            let asked = (&*roster.base, class.principal);
+            self.decide(Action::Forward, asked, (&situation, minute(now)), &entities)
         };
         roster.classes.iter().map(decide).collect()
     }
@@ -160,6 +158,11 @@ impl Policies {
         }
     }
 
+    /// One member alone, with all that is known of it.
+    pub(super) fn roster_of_one(&self, action: Action, handle: Option<Handle>, person: Person) -> Roster {
+        Roster::of_one((self.hash(), action), (handle, person), self.sheet(action))
+    }
+
     /// Decides for the one member of a roster.
     pub(super) fn decide_one(
         &self,
@@ -169,19 +172,14 @@ impl Policies {
         (situation, now): (&Situation, Timestamp),
     ) -> Decision {
         let entities = with_item(&roster.base.entities, item);
-        self.decide(
-            action,
-            roster.base.principals.first(),
-            (situation, minute(now)),
-            &entities,
-        )
+        self.decide(action, (&roster.base, 0), (situation, minute(now)), &entities)
     }
 
     /// Decides for one principal, and whether a deciding policy names it.
     pub(super) fn decide(
         &self,
         action: Action,
-        principal: Option<&Principal>,
+        (base, principal): (&Base, usize),
         situation: (&Situation, Timestamp),
         entities: &Result<Entities, String>,
     ) -> Decision {
@@ -193,8 +191,10 @@ impl Policies {
             error: Some(error),
             ..Decision::default()
         };
-        let Some(principal) = principal else {
-            return failed("the member is not in the roster".to_owned());
+        // Other policies may tell members of a class apart.
+        let fits = base.made_for == (self.hash(), action);
+        let Some(principal) = base.principals.get(principal).filter(|_| fits) else {
+            return failed("the roster was made for other policies".to_owned());
         };
         let said = match asked(&principal.name) {
             Ok(said) => said,

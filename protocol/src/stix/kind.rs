@@ -44,11 +44,15 @@ impl Kind {
         self
     }
 
-    /// The type `name` of the norm; `None` for a custom type.
-    pub(super) fn of(name: &str) -> Option<&'static Self> {
+    /// Every type of the norm.
+    pub(super) fn all() -> impl Iterator<Item = &'static Self> {
         [cyber::KINDS, domain::KINDS, relation::KINDS, meta::KINDS]
             .into_iter()
             .flatten()
-            .find(|kind| kind.name == name)
+    }
+
+    /// The type `name` of the norm; `None` for a custom type.
+    pub(super) fn of(name: &str) -> Option<&'static Self> {
+        Self::all().find(|kind| kind.name == name)
     }
 }

@@ -175,7 +175,7 @@ proptest! {
                 for member in roster.members(class) {
                     let alone = charter.member(member).unwrap();
                     let person = entities::Person::of(alone, &charter, &policies.terms);
-                    let one = roster::Roster::of_one(Some(member.clone()), person, &policies.share.members);
+                    let one = policies.roster_of_one(Action::Share, Some(member.clone()), person);
                     let situation = entities::Situation::Share { named: named.contains(member) };
                     let alone = policies.decide_one(Action::Share, &one, item, (&situation, noon()));
                     prop_assert_eq!(&alone, decision.as_ref());

@@ -182,6 +182,13 @@ fn answers_that_are_held_are_those_that_would_be_given() {
         assert_eq!(policies.share(roster, &green, noon()), fresh(roster));
     }
     assert_eq!((all.len(), named.len()), (2, 3), "the hospital is split off");
+    let other = Policies::built_in();
+    assert!(
+        other
+            .share(&all, &green, noon())
+            .iter()
+            .all(|decision| !decision.allowed && decision.error.is_some())
+    );
 }
 
 #[test]

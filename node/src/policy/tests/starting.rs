@@ -63,7 +63,26 @@ fn the_folder_it_makes_is_read_back_the_same() {
             ..
         }]
     ));
+    std::fs::remove_file(folder.path().join("bytes.cedar")).unwrap();
     assert!(Policies::load(&folder.path().join("nowhere"), None).is_err());
+    for missed in ["more", "Never.Cedar"] {
+        let path = folder.path().join(missed);
+        if missed == "more" {
+            std::fs::create_dir(&path).unwrap();
+        } else {
+            std::fs::write(&path, "").unwrap();
+        }
+        let errors = Policies::load(folder.path(), None).unwrap_err().0;
+        assert_eq!(
+            errors[0].problem,
+            Problem::StrangeFile {
+                name: missed.to_owned()
+            }
+        );
+        if missed == "more" {
+            std::fs::remove_dir(&path).unwrap();
+        }
+    }
 }
 
 /// A set of one policy with expectations.
@@ -190,7 +209,12 @@ fn lint_finds_what_never_decides() {
         of.map(|lint| lint.finding.clone()).collect()
     };
     assert_eq!(of("all"), [Finding::Everybody]);
-    assert_eq!(of("kind"), [Finding::Impossible, Finding::NeverUsed]);
+    let word = Finding::OddWord {
+        attribute: "kind",
+        word: "hospitl".to_owned(),
+        nearest: Some("hospital".to_owned()),
+    };
+    assert_eq!(of("kind"), [Finding::Impossible, word, Finding::NeverUsed]);
     assert_eq!(of("both"), [Finding::Impossible, Finding::NeverUsed]);
     assert_eq!(of("watr"), [Finding::Nobody, Finding::NeverUsed]);
     assert_eq!(
