@@ -711,5 +711,8 @@ async fn a_partner_remembers_how_long_an_audit_log_was_and_shows_that_it_was_cut
     })
     .await;
     let metrics = league.steward().api().metrics_text().await;
-    assert!(metrics.contains("hanse_audits_broken_total 2"), "{metrics}");
+    assert!(
+        metrics.contains("hanse_audits_broken_total{community=\"first\"} 2"),
+        "{metrics}"
+    );
 }

@@ -468,8 +468,11 @@ async fn a_fork_made_while_nodes_were_apart_is_shown_everywhere_and_joined() {
     for node in &league.nodes {
         let api = node.api();
         eventually("the fork is shown", async || {
-            let fork =
-                api.status().await.community?.fork && api.metrics_text().await.contains("hanse_forked 1");
+            let fork = api.status().await.community?.fork
+                && api
+                    .metrics_text()
+                    .await
+                    .contains("hanse_forked{community=\"first\"} 1");
             fork.then_some(())
         })
         .await;

@@ -1,5 +1,6 @@
 //! The local HTTP API: who may ask, how much, and how each answer and error looks. It asks the
-//! exchange to change things and the store's readers to look; it decides nothing itself.
+//! exchange to change things and the store's readers to look; it decides nothing itself. It is one for all
+//! communities of the node: the routes are there for each, and only tokens and bounds are shared.
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -7,6 +8,7 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::middleware::{from_fn, from_fn_with_state};
+use hanse_protocol::identity::Handle;
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -23,6 +25,7 @@ mod auth;
 mod backend;
 mod body;
 mod charter;
+mod communities;
 mod community;
 mod events;
 mod health;
@@ -86,18 +89,41 @@ pub struct Serving {
     pub task: JoinHandle<Result<(), ApiError>>,
 }
 
-/// What every request is served with.
+/// A community of the node as the API serves it.
+pub struct Served {
+    /// What it is called on this machine.
+    pub name: String,
+    /// Who this organisation is in it.
+    pub member: Handle,
+    /// What changes things in it.
+    pub exchange: Exchange,
+    /// What looks at them.
+    pub reading: Reading,
+    /// Its numbers.
+    pub registry: Arc<Mutex<Registry>>,
+}
+
+/// A community with what answers for it.
+struct Mounted<B> {
+    name: String,
+    member: Handle,
+    backend: B,
+    registry: Arc<Mutex<Registry>>,
+}
+
+/// What every request to one community is served with.
 struct Shared<B> {
     backend: B,
+    /// All communities of the node.
+    all: Arc<Vec<Mounted<B>>>,
     tokens: watch::Receiver<Arc<Tokens>>,
     /// Has the book of tokens looked at for one that is not in it.
     misses: mpsc::Sender<auth::Miss>,
     /// Tells the audit log of tokens that are used.
     uses: mpsc::Sender<witness::Used>,
-    metrics: Arc<Mutex<Registry>>,
     hosts: Vec<String>,
     port: u16,
-    requests: Semaphore,
+    requests: Arc<Semaphore>,
     reads: Arc<Semaphore>,
     events: Arc<Semaphore>,
     stop: CancellationToken,
@@ -105,27 +131,33 @@ struct Shared<B> {
 
 type State<B> = Arc<Shared<B>>;
 
-/// Binds the listener, so that a taken address is an error before anything else, and serves until
-/// `stop`.
+/// Binds the listener, so that a taken address is an error before anything else, and serves these
+/// communities until `stop`. The first is served without its name in the address, too.
 ///
 /// # Errors
 /// [`ApiError::Listen`].
 pub async fn serve(
     settings: &settings::Api,
-    exchange: Exchange,
-    reading: Reading,
+    communities: Vec<Served>,
     tokens: Tokens,
-    metrics: Arc<Mutex<Registry>>,
     stop: CancellationToken,
 ) -> Result<Serving, ApiError> {
-    serve_with(settings, Node { exchange, reading }, tokens, metrics, stop).await
+    let mounted = communities.into_iter().map(|served| Mounted {
+        name: served.name,
+        member: served.member,
+        backend: Node {
+            exchange: served.exchange,
+            reading: served.reading,
+        },
+        registry: served.registry,
+    });
+    serve_with(settings, mounted.collect(), tokens, stop).await
 }
 
 async fn serve_with<B: Backend>(
     settings: &settings::Api,
-    backend: B,
+    communities: Vec<Mounted<B>>,
     tokens: Tokens,
-    metrics: Arc<Mutex<Registry>>,
     stop: CancellationToken,
 ) -> Result<Serving, ApiError> {
     let listening = |source| ApiError::Listen {
@@ -136,22 +168,36 @@ async fn serve_with<B: Backend>(
     let address = listener.local_addr().map_err(listening)?;
     let (misses, missed) = mpsc::channel(MISSES);
     let tokens = auth::follow(tokens, TOKENS, missed, stop.clone());
-    let (uses, used) = mpsc::channel(witness::WAITING);
-    witness::start(backend.clone(), tokens.clone(), used, stop.clone());
-    let shared = Arc::new(Shared {
-        backend,
-        tokens,
-        misses,
-        uses,
-        metrics,
-        hosts: settings.hosts.clone(),
-        port: address.port(),
-        requests: Semaphore::new(REQUESTS),
-        reads: Arc::new(Semaphore::new(READS)),
-        events: Arc::new(Semaphore::new(EVENTS)),
-        stop: stop.clone(),
-    });
-    let router = routes(shared);
+    let all = Arc::new(communities);
+    let (requests, reads, events) = (
+        Arc::new(Semaphore::new(REQUESTS)),
+        Arc::new(Semaphore::new(READS)),
+        Arc::new(Semaphore::new(EVENTS)),
+    );
+    let mut router = Router::new();
+    for (place, community) in all.iter().enumerate() {
+        // Each audit log tells of the tokens that are used in its community.
+        let (uses, used) = mpsc::channel(witness::WAITING);
+        witness::start(community.backend.clone(), tokens.clone(), used, stop.clone());
+        let shared = Arc::new(Shared {
+            backend: community.backend.clone(),
+            all: Arc::clone(&all),
+            tokens: tokens.clone(),
+            misses: misses.clone(),
+            uses,
+            hosts: settings.hosts.clone(),
+            port: address.port(),
+            requests: Arc::clone(&requests),
+            reads: Arc::clone(&reads),
+            events: Arc::clone(&events),
+            stop: stop.clone(),
+        });
+        if place == 0 {
+            router = router.merge(guarded(routes::router(), &shared));
+        }
+        let named = guarded(routes::named(), &shared);
+        router = router.nest(&format!("{}/{}", communities::ROOT, community.name), named);
+    }
     let task = tokio::spawn(async move {
         let served = axum::serve(patience::Patient(listener), router)
             .with_graceful_shutdown(stop.clone().cancelled_owned());
@@ -167,15 +213,15 @@ async fn serve_with<B: Backend>(
     Ok(Serving { address, task })
 }
 
-/// Every route, behind what holds for all of them.
-fn routes<B: Backend>(shared: State<B>) -> Router {
-    routes::router()
+/// Routes behind what holds for all of them.
+fn guarded<B: Backend>(routes: Router<State<B>>, shared: &State<B>) -> Router {
+    routes
         .fallback(problem::no_route)
         .method_not_allowed_fallback(problem::no_method)
         .layer(body::limit())
-        .layer(from_fn_with_state(Arc::clone(&shared), body::few_at_once::<B>))
-        .layer(from_fn_with_state(Arc::clone(&shared), auth::own_host::<B>))
+        .layer(from_fn_with_state(Arc::clone(shared), body::few_at_once::<B>))
+        .layer(from_fn_with_state(Arc::clone(shared), auth::own_host::<B>))
         .layer(from_fn(line::written))
-        .layer(from_fn_with_state(Arc::clone(&shared), auth::presented::<B>))
-        .with_state(shared)
+        .layer(from_fn_with_state(Arc::clone(shared), auth::presented::<B>))
+        .with_state(Arc::clone(shared))
 }

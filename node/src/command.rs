@@ -14,12 +14,13 @@ use hanse_protocol::tlp::Tlp;
 use tokio_util::sync::CancellationToken;
 
 use crate::keystore::Source;
-use crate::settings::Settings;
+use crate::settings::{FIRST, Settings};
 use crate::tokens::Tokens;
 use crate::{clock, daemon, logging};
 
 mod backup;
 mod check;
+mod community;
 pub mod init;
 mod reindex;
 mod rekey;
@@ -63,6 +64,10 @@ const EXAMPLES: &str = "Examples:
 enum Command {
     /// Make a new node: keys, settings with every default explained, and an admin token.
     Init(InitArgs),
+    /// Further communities of this node. Each has keys, store and port of its own, so that members of one do
+    /// not learn of the others.
+    #[command(subcommand)]
+    Community(CommunityCommand),
     /// Run the node until SIGTERM or Ctrl-C.
     Serve {
         /// End when standard input closes: for whoever starts a node as its child.
@@ -72,7 +77,8 @@ enum Command {
     /// Look at settings, keys, store, clock, disk and ports of a node, running or not, and say what is
     /// wrong and what to do. Changes nothing. Records that a damaged part of the log held are listed.
     Check {
-        /// Print one JSON document: {"checks":[{"what","ok","found","mend"}],"wrong"}.
+        /// Print one JSON document: {"checks":[{"what","community","ok","found","mend"}],"wrong"},
+        /// `community` for a further one only.
         #[arg(long)]
         json: bool,
     },
@@ -102,7 +108,8 @@ enum Command {
         /// The backup. Left out only with --alone, for a node in --dir that was restored before.
         #[arg(long, value_name = "DIR", required_unless_present = "alone")]
         from: Option<PathBuf>,
-        /// The folder of the keys, if they are kept apart from the backup.
+        /// The folder of the keys, if they are kept apart from the backup. Those of a further community are
+        /// looked for beside it in `communities/NAME/keys`, as in a node's folder.
         #[arg(long, value_name = "DIR")]
         keys: Option<PathBuf>,
         /// Where the passphrase is that the keys are under: file:PATH, env:NAME or credential:NAME.
@@ -112,6 +119,10 @@ enum Command {
         /// node began an epoch after the backup that nobody tells it of.
         #[arg(long)]
         alone: bool,
+        /// Which of the communities of a node that was restored before is not to wait; all of them unless
+        /// said.
+        #[arg(long, value_name = "NAME", conflicts_with = "from")]
+        community: Option<String>,
     },
     /// Let what has expired leave, and rewrite what holds too little that is alive, on a node that is
     /// not running. A running node does it by itself; `hanse retain` speaks to it.
@@ -136,6 +147,9 @@ enum Command {
         /// File to write the request to.
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
+        /// For which of the node's communities.
+        #[arg(long, value_name = "NAME", default_value = FIRST)]
+        community: String,
     },
     /// Tokens of the local API.
     #[command(subcommand)]
@@ -160,6 +174,15 @@ struct InitArgs {
     /// Country, two capital letters (ISO 3166-1).
     #[arg(long, value_parser = country)]
     country: String,
+}
+
+#[derive(Subcommand)]
+enum CommunityCommand {
+    /// Make keys for a further community, and write its table into the settings. The node then founds or
+    /// joins it as it did the first. Start it anew afterwards.
+    ///
+    /// Example: hansed community add north --listen /ip4/0.0.0.0/tcp/7476 --dir /srv/hanse
+    Add(community::Add),
 }
 
 #[derive(Subcommand)]
@@ -226,6 +249,7 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
     };
     let done = match command {
         Command::Init(arguments) => init::run(&dir, arguments),
+        Command::Community(CommunityCommand::Add(add)) => community::run(&dir, &add),
         Command::Serve { until_stdin_closes } => serve(&dir, until_stdin_closes),
         Command::Check { json } => check::run(&dir, json),
         Command::Reindex => reindex::run(&dir),
@@ -239,17 +263,18 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
             keys,
             passphrase,
             alone,
+            community,
         } => {
             let from = from.as_deref().map(|backup| restore::From {
                 backup,
                 keys: keys.as_deref(),
                 passphrase: passphrase.as_ref(),
             });
-            restore::run(&dir, from, alone)
+            restore::run(&dir, from, alone, community.as_deref())
         }
         Command::Retain { confirm } => retain::run(&dir, confirm),
         Command::Rekey { old } => rekey::run(&dir, old.as_ref()),
-        Command::Rotate { out } => rotate::run(&dir, &out),
+        Command::Rotate { out, community } => rotate::run(&dir, &community, &out),
         Command::Token(command) => token(&dir, command),
     };
     match done {

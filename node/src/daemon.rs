@@ -1,43 +1,30 @@
-//! The running node: opens what is on disk, starts the tasks, and ends them in the order of what
-//! they own. A task that ends early ends the daemon.
+//! The running node: opens what is on disk, starts a community's tasks for each that it belongs to and
+//! one API for all, and ends them in the order of what they own. A task that ends early ends the daemon.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use hanse_protocol::charter::CharterChain;
-use prometheus_client::registry::Registry;
-use tokio::sync::{mpsc, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
-use zeroize::Zeroizing;
 
 use crate::api;
-use crate::clocks::Clocks;
-use crate::exchange::{self, Deriver, Exchange, Nudge};
-use crate::healer::answer::Answerer;
-use crate::healer::{Healer, Progress};
+use crate::exchange::{self, Deriver};
+use crate::forwarder::Forwarder;
 use crate::keystore::{Keystore, KeystoreError, Source, Wrapping};
 use crate::member::{Member, MemberError};
-use crate::mesh::{self, MeshError, MeshHandle, MeshSettings};
-use crate::metrics::Metrics;
-use crate::presence::{self, AddressBook};
-use crate::reading::Reading;
-use crate::receiver::{Links, Receiver};
-use crate::sender::Sender;
-use crate::settings::{Master, MeshProfile, Settings, SettingsError};
-use crate::store::{self, Opening, Reader, Rebuilt, Store, StoreError, StoreSettings};
+use crate::mesh::MeshError;
+use crate::settings::{Master, Place, Settings, SettingsError};
+use crate::store::{self, Opening, Rebuilt, Store, StoreError, StoreSettings};
 use crate::tokens::{TokenError, Tokens};
 
-/// Hints to heal that may wait.
-const NUDGES: usize = 1_024;
+mod community;
+
+use community::{Community, Ended, Writer, early};
 
 /// How long a store in use is waited for.
 const LET_GO: Duration = Duration::from_secs(5);
-
-/// Events of the mesh that may wait.
-const EVENTS: usize = 512;
 
 /// Why the daemon did not start, or ended early.
 #[derive(Debug, thiserror::Error)]
@@ -81,6 +68,12 @@ pub enum DaemonError {
     /// The charters in the log do not form a chain.
     #[error("the charters in the log do not hold")]
     Charters,
+    /// Passing records on between communities.
+    #[error("forwarding failed")]
+    Forwarder(#[from] crate::forwarder::ForwarderError),
+    /// One of several communities failed.
+    #[error("the community `{0}` failed")]
+    Community(String, #[source] Box<DaemonError>),
     /// A task ended that should not.
     #[error("the {0} ended early")]
     Ended(&'static str),
@@ -206,56 +199,122 @@ pub async fn serve(folder: &Path, settings: Settings, stop: CancellationToken) -
     if restoring(folder).exists() {
         return Err(DaemonError::Restoring(folder.to_owned()));
     }
-    if initialising(folder).exists() {
-        return Err(DaemonError::Initialising(folder.to_owned()));
+    let places = settings.places(folder);
+    if let Some(place) = places.iter().find(|place| initialising(&place.folder).exists()) {
+        return Err(DaemonError::Initialising(place.folder.clone()));
     }
-    let (keystore, member) = open_member(folder, &settings)?;
-    let Opened {
-        store,
-        opening,
-        charters,
-    } = open_free_store(folder, &settings, &keystore, &member).await?;
-    findings(&opening)
-        .iter()
-        .for_each(|finding| tracing::warn!(finding = finding.found, "the store was not clean"));
+    let several = places.len() > 1;
+    let of = |name: &str, error: DaemonError| match several {
+        true => DaemonError::Community(name.to_owned(), Box::new(error)),
+        false => error,
+    };
     let tokens = Tokens::open(folder)?;
-    let mut registry = Registry::default();
-    let metrics = Arc::new(Metrics::new(&mut registry));
-    let reader = store.reader();
-    let (nudges, nudged) = mpsc::channel(NUDGES);
-    let clocks = Clocks::default();
-    let parts = exchange::Parts {
-        store,
-        member: Arc::clone(&member),
-        charters,
-        addresses: settings.mesh.dialable(),
-        metrics: Arc::clone(&metrics),
-        nudges,
-        clocks: clocks.clone(),
-        opaque_max: settings.store.opaque_max,
-        retention: settings.store.retention.clone(),
-        lost: opening.lost,
-        home: exchange::Home::of(&store_folder(folder)),
+    let mut writers = Vec::new();
+    let served = match open(places, &mut writers, of).await {
+        Ok(communities) => run(communities, folder, &settings, tokens, of, stop).await,
+        Err(error) => Err(error),
     };
-    let (exchange, thread) = exchange::start(parts)?;
-    let node = Node {
-        settings,
-        member,
-        reader,
-        exchange,
-        metrics,
-        clocks,
-        links: Links::default(),
-        healing: Progress::default(),
+    // Every handle of the exchanges is dropped by now: they drain, checkpoint and end.
+    let mut drained = Ok(());
+    for (name, writer) in writers {
+        drained = drained.and(writer.drained().await.map_err(|error| of(&name, error)));
+    }
+    drained.and(served)
+}
+
+/// Opens every community. What was started is in `writers`, also where a later one does not open.
+async fn open(
+    places: Vec<Place>,
+    writers: &mut Vec<(String, Writer)>,
+    of: impl Fn(&str, DaemonError) -> DaemonError,
+) -> Result<Vec<Community>, DaemonError> {
+    let mut communities = Vec::new();
+    for place in places {
+        let name = place.name.clone();
+        let opened = Community::open(place).await;
+        let (community, writer) = opened.map_err(|error| of(&name, error))?;
+        writers.push((name, writer));
+        communities.push(community);
+    }
+    Ok(communities)
+}
+
+/// Runs the API and every community, and ends them: who asks goes before who answers.
+async fn run(
+    communities: Vec<Community>,
+    folder: &Path,
+    settings: &Settings,
+    tokens: Tokens,
+    of: impl Fn(&str, DaemonError) -> DaemonError,
+    stop: CancellationToken,
+) -> Result<(), DaemonError> {
+    let mut reserved = Vec::new();
+    for community in &communities {
+        let taken = community.reserve();
+        reserved.push(taken.map_err(|error| of(&community.name, error))?);
+    }
+    let asking = CancellationToken::new();
+    let answering = CancellationToken::new();
+    let mut asks: JoinSet<Ended> = JoinSet::new();
+    let mut answers: JoinSet<(String, Result<(), DaemonError>)> = JoinSet::new();
+    let served = communities.iter().map(Community::served).collect();
+    let serving = api::serve(&settings.api, served, tokens, asking.child_token()).await?;
+    let api::Serving { address, task } = serving;
+    asks.spawn(async move {
+        let served = task.await.map_err(|_| DaemonError::Ended("local API"));
+        (
+            "local API",
+            served.and_then(|served| served.map_err(DaemonError::from)),
+        )
+    });
+    for forwarder in forwarders(&communities) {
+        let stop = asking.child_token();
+        asks.spawn(async move { ("forwarder", forwarder.run(stop).await.map_err(DaemonError::from)) });
+    }
+    let listening = communities.iter().map(Community::listening);
+    let listening = listening.collect::<Vec<_>>().join(", ");
+    for (community, reserved) in communities.into_iter().zip(reserved) {
+        let (name, stop) = (community.name.clone(), answering.child_token());
+        answers.spawn(async move { (name, community.run(reserved, stop).await) });
+    }
+    tracing::info!(
+        api = %address,
+        folder = %folder.display(),
+        mesh = %listening,
+        "the node is up"
+    );
+    let ended = tokio::select! {
+        () = stop.cancelled() => Ok(()),
+        Some(ended) = asks.join_next() => early(ended),
+        Some(ended) = answers.join_next() => match ended {
+            Ok((name, ended)) => Err(of(&name, ended.err().unwrap_or(DaemonError::Ended("community")))),
+            Err(_) => Err(DaemonError::Ended("task that panicked")),
+        },
     };
-    let ended = node.run(folder, tokens, registry, nudged, stop).await;
-    // Every handle of the exchange is dropped by now: it drains, checkpoints and ends.
-    let drained = tokio::task::spawn_blocking(move || thread.join()).await;
-    let drained = match drained {
-        Ok(Ok(drained)) => drained.map_err(DaemonError::Exchange),
-        _ => Err(DaemonError::Ended("exchange")),
-    };
-    drained.and(ended)
+    asking.cancel();
+    while asks.join_next().await.is_some() {}
+    answering.cancel();
+    let mut last = Ok(());
+    while let Some(done) = answers.join_next().await {
+        if let Ok((name, Err(error))) = done {
+            last = last.and(Err(of(&name, error)));
+        }
+    }
+    ended.and(last)
+}
+
+/// What passes between the communities of this node: of each two, one for either way.
+fn forwarders(communities: &[Community]) -> Vec<Forwarder> {
+    let mut forwarders = Vec::new();
+    for from in communities {
+        let others = communities.iter().filter(|to| to.name != from.name);
+        forwarders.extend(others.map(|to| Forwarder {
+            from: from.side(),
+            to: to.side(),
+            policies: from.policies(),
+        }));
+    }
+    forwarders
 }
 
 /// What was found at opening that an operator should know.
@@ -302,284 +361,4 @@ pub fn findings(opening: &Opening) -> Vec<Finding> {
         add(format!("{} bodies lost their header", opening.orphans), lost);
     }
     findings
-}
-
-/// The parts that every task is made from.
-struct Node {
-    settings: Settings,
-    member: Arc<Member>,
-    reader: Reader,
-    exchange: Exchange,
-    metrics: Arc<Metrics>,
-    clocks: Clocks,
-    links: Links,
-    healing: Progress,
-}
-
-/// A task that ended, by name, with what it ended with.
-type Ended = (&'static str, Result<(), DaemonError>);
-
-impl Node {
-    async fn run(
-        self,
-        folder: &Path,
-        tokens: Tokens,
-        registry: Registry,
-        nudged: mpsc::Receiver<Nudge>,
-        stop: CancellationToken,
-    ) -> Result<(), DaemonError> {
-        let mut reserved = self.reserve()?;
-        let (mesh, meshes) = watch::channel(None);
-        let reading = Reading::new(
-            self.reader.clone(),
-            Arc::clone(&self.member),
-            self.exchange.clone(),
-            meshes,
-            self.links.clone(),
-            self.healing.clone(),
-        );
-        let registry = Arc::new(std::sync::Mutex::new(registry));
-        // Ownership decides the order of the end: who asks goes before who answers.
-        let outer = CancellationToken::new();
-        let inner = CancellationToken::new();
-        let mut tasks: JoinSet<Ended> = JoinSet::new();
-        let api::Serving { address, task } = api::serve(
-            &self.settings.api,
-            self.exchange.clone(),
-            reading,
-            tokens,
-            Arc::clone(&registry),
-            outer.child_token(),
-        )
-        .await?;
-        tasks.spawn(async move {
-            let served = task.await.map_err(|_| DaemonError::Ended("local API"));
-            (
-                "local API",
-                served.and_then(|served| served.map_err(DaemonError::from)),
-            )
-        });
-        tracing::info!(
-            api = %address,
-            folder = %folder.display(),
-            mesh = %self.settings.mesh.listen.join(", "),
-            "the node is up"
-        );
-        let mut standings = self.exchange.standings();
-        let mut waiting = Some((nudged, mesh));
-        let ended = loop {
-            if self.exchange.standing().charters.is_some()
-                && let Some((nudged, mesh)) = waiting.take()
-            {
-                drop(std::mem::take(&mut reserved));
-                let joined = self.join_mesh(&mut tasks, &registry, nudged, &mesh, (&outer, &inner));
-                if let Err(error) = joined {
-                    break Err(error);
-                }
-            }
-            tokio::select! {
-                () = stop.cancelled() => break Ok(()),
-                Some(ended) = tasks.join_next() => break early(ended),
-                changed = standings.changed(), if waiting.is_some() => {
-                    if changed.is_err() { break Err(DaemonError::Ended("exchange")) }
-                }
-            }
-        };
-        outer.cancel();
-        wait(&mut tasks, &inner).await;
-        ended
-    }
-
-    /// Takes the mesh's ports: who joins a community must not learn afterwards that they are taken.
-    fn reserve(&self) -> Result<Vec<TcpListener>, DaemonError> {
-        let mesh = &self.settings.mesh;
-        if self.exchange.standing().charters.is_some() || mesh.profile == MeshProfile::Leaf {
-            return Ok(Vec::new());
-        }
-        let take = |address: &String| {
-            let taken = TcpListener::bind(mesh::socket_address(address)?);
-            let address = address.clone();
-            Some(taken.map_err(|source| MeshError::Listen { address, source }))
-        };
-        let taken: Result<_, _> = mesh.listen.iter().filter_map(take).collect();
-        Ok(taken?)
-    }
-
-    /// Starts the mesh and what lives on it.
-    fn join_mesh(
-        &self,
-        tasks: &mut JoinSet<Ended>,
-        registry: &Arc<std::sync::Mutex<Registry>>,
-        nudged: mpsc::Receiver<Nudge>,
-        told: &watch::Sender<Option<MeshHandle>>,
-        (outer, inner): (&CancellationToken, &CancellationToken),
-    ) -> Result<(), DaemonError> {
-        let standing = self.exchange.standing();
-        let Some(charters) = &standing.charters else {
-            return Ok(());
-        };
-        let (book, membership, heard_presence) = AddressBook::new(&standing, self.clocks.clone());
-        let (events, heard) = mpsc::channel(EVENTS);
-        let settings = MeshSettings {
-            listen: self.settings.mesh.listen.clone(),
-            profile: match self.settings.mesh.profile {
-                MeshProfile::Peer => mesh::Profile::Peer,
-                MeshProfile::Hub => mesh::Profile::Hub,
-                MeshProfile::Leaf => mesh::Profile::Leaf,
-            },
-            quic: self.settings.mesh.quic,
-            ..MeshSettings::default()
-        };
-        let seed: Zeroizing<[u8; 32]> = self.member.node.seed();
-        let (mesh, swarm) = {
-            let mut registry = registry.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            mesh::start(
-                settings,
-                seed,
-                *charters.community(),
-                membership,
-                events,
-                &mut registry,
-                inner.child_token(),
-            )?
-        };
-        told.send_replace(Some(mesh.clone()));
-        tasks.spawn(async move { ("mesh", joined(swarm).await) });
-        self.spawn_sender(tasks, &mesh, outer);
-        let (arrivals, arrived) = mpsc::channel(NUDGES);
-        self.spawn_healer(tasks, &mesh, nudged, arrived, outer);
-        self.spawn_presence(tasks, &mesh, &book, outer);
-        self.spawn_heads(tasks, heard_presence, outer)?;
-        let receiver = Receiver {
-            answerer: Answerer::new(self.exchange.clone(), self.reader.clone()),
-            exchange: self.exchange.clone(),
-            mesh,
-            book,
-            links: self.links.clone(),
-            arrivals,
-            metrics: Arc::clone(&self.metrics),
-        };
-        let stop = outer.child_token();
-        tasks.spawn(async move {
-            ("receiver", {
-                receiver.run(heard, stop).await;
-                Ok(())
-            })
-        });
-        Ok(())
-    }
-
-    fn spawn_sender(&self, tasks: &mut JoinSet<Ended>, mesh: &MeshHandle, stop: &CancellationToken) {
-        let sender = Sender {
-            exchange: self.exchange.clone(),
-            store: self.reader.clone(),
-            mesh: mesh.clone(),
-            metrics: Arc::clone(&self.metrics),
-        };
-        let stop = stop.child_token();
-        tasks.spawn(async move { ("sender", sender.run(stop).await.map_err(DaemonError::from)) });
-    }
-
-    fn spawn_healer(
-        &self,
-        tasks: &mut JoinSet<Ended>,
-        mesh: &MeshHandle,
-        nudged: mpsc::Receiver<Nudge>,
-        arrived: mpsc::Receiver<hanse_protocol::identity::NodeId>,
-        stop: &CancellationToken,
-    ) {
-        let healer = Healer::new(
-            self.exchange.clone(),
-            self.reader.clone(),
-            mesh.clone(),
-            self.links.clone(),
-            Arc::clone(&self.metrics),
-            self.healing.clone(),
-        );
-        let (every, stop) = (self.settings.healing.every, stop.child_token());
-        tasks.spawn(async move {
-            ("healer", {
-                healer.run(every, nudged, arrived, stop).await;
-                Ok(())
-            })
-        });
-    }
-
-    /// Keeps what other nodes say of their audit logs.
-    fn spawn_heads(
-        &self,
-        tasks: &mut JoinSet<Ended>,
-        heard: mpsc::Receiver<hanse_protocol::presence::Presence>,
-        stop: &CancellationToken,
-    ) -> Result<(), DaemonError> {
-        let heads = presence::heads::Heads::load(&self.reader)?;
-        let (exchange, metrics) = (self.exchange.clone(), Arc::clone(&self.metrics));
-        let stop = stop.child_token();
-        tasks.spawn(async move {
-            presence::heads::keep(exchange, heads, metrics, heard, stop).await;
-            ("audit heads", Ok(()))
-        });
-        Ok(())
-    }
-
-    /// Tells of this node, and rewrites the address book whenever the charter changes.
-    fn spawn_presence(
-        &self,
-        tasks: &mut JoinSet<Ended>,
-        mesh: &MeshHandle,
-        book: &AddressBook,
-        stop: &CancellationToken,
-    ) {
-        let (exchange, store, member) = (
-            self.exchange.clone(),
-            self.reader.clone(),
-            Arc::clone(&self.member),
-        );
-        let (mesh, addresses, token) = (mesh.clone(), self.settings.mesh.dialable(), stop.child_token());
-        let watch = (self.clocks.clone(), Arc::clone(&self.metrics));
-        tasks.spawn(async move {
-            presence::tell(exchange, store, member, mesh, addresses, watch, token).await;
-            ("presence", Ok(()))
-        });
-        let (mut standings, book, stop) = (self.exchange.standings(), book.clone(), stop.child_token());
-        tasks.spawn(async move {
-            loop {
-                let standing = Arc::clone(&standings.borrow_and_update());
-                book.rewrite(&standing);
-                tokio::select! {
-                    () = stop.cancelled() => return ("address book", Ok(())),
-                    changed = standings.changed() => if changed.is_err() {
-                        return ("address book", Ok(()));
-                    }
-                }
-            }
-        });
-    }
-}
-
-async fn joined(task: JoinHandle<Result<(), MeshError>>) -> Result<(), DaemonError> {
-    match task.await {
-        Ok(ended) => ended.map_err(DaemonError::from),
-        Err(_) => Err(DaemonError::Ended("mesh")),
-    }
-}
-
-/// What the first task that ended says of the daemon's end.
-fn early(ended: Result<Ended, tokio::task::JoinError>) -> Result<(), DaemonError> {
-    match ended {
-        Ok((_, Err(error))) => Err(error),
-        Ok((name, Ok(()))) => Err(DaemonError::Ended(name)),
-        Err(_) => Err(DaemonError::Ended("task that panicked")),
-    }
-}
-
-/// Waits for the readers and writers of the mesh, then for the mesh.
-async fn wait(tasks: &mut JoinSet<Ended>, inner: &CancellationToken) {
-    while tasks.len() > 1 {
-        if tasks.join_next().await.is_none() {
-            break;
-        }
-    }
-    inner.cancel();
-    while tasks.join_next().await.is_some() {}
 }

@@ -35,6 +35,7 @@ mod complaints;
 mod derive;
 mod ended;
 mod error;
+mod forwarding;
 mod held;
 mod judging;
 mod keeping;
@@ -60,6 +61,7 @@ use command::{Command, Reply};
 pub(crate) use complaints::Complaints;
 pub use derive::{BrokenCharters, Deriver};
 pub use error::ExchangeError;
+pub use forwarding::{Forward, ForwardFate, passed_on};
 pub(crate) use held::ASIDE_RECORDS;
 pub use held::{Flaws, Missing, Twin};
 pub(crate) use keeping::trusting;
@@ -490,7 +492,29 @@ impl Exchange {
         deeds: Vec<Deed>,
         note: Option<(&'static str, Vec<u8>)>,
     ) -> Result<(), ExchangeError> {
+        let note = note.map(|(kind, bytes)| (kind.to_owned(), bytes));
         self.ask(|reply| Command::Witness(deeds, note, reply)).await
+    }
+
+    /// As [`Self::witness`], with a small durable fact whose kind is made up as it comes.
+    ///
+    /// # Errors
+    /// Those of [`Self::witness`].
+    pub async fn witness_with(
+        &self,
+        deeds: Vec<Deed>,
+        (kind, bytes): (String, Vec<u8>),
+    ) -> Result<(), ExchangeError> {
+        self.ask(|reply| Command::Witness(deeds, Some((kind, bytes)), reply))
+            .await
+    }
+
+    /// Passes on a record of another community, once; answers after the commit.
+    ///
+    /// # Errors
+    /// [`ExchangeError`]; [`ExchangeError::Invalid`] if it is not to be passed on at all.
+    pub async fn forward(&self, forward: Box<Forward>) -> Result<ForwardFate, ExchangeError> {
+        self.demand(|reply| Command::Forward(forward, reply)).await
     }
 
     /// Where the node stands now.

@@ -7,7 +7,7 @@
 //! | mesh | the swarm | bounded commands | events to the receiver, answers |
 //! | receiver | nothing | the mesh's events | work to the exchange, verdicts to the mesh |
 //! | exchange (one OS thread) | all writing, the signing key | two bounded queues, ours and the peers', in turns, drained in batches | one reply a request; a new position on a watch channel |
-//! | sender, healer | a cursor each | the position watch, a timer, nudges | mesh or exchange commands |
+//! | sender, healer, forwarder | a cursor each | the position watch, a timer, nudges | mesh or exchange commands |
 //! | api | the listener | HTTP; a read-only store on blocking threads | exchange commands |
 //!
 //! # Invariants
@@ -30,6 +30,7 @@ pub mod clocks;
 pub mod command;
 pub mod daemon;
 pub mod exchange;
+pub mod forwarder;
 pub mod heads;
 pub mod healer;
 pub mod keystore;

@@ -12,6 +12,10 @@ use prometheus_client::registry::Registry;
 
 use crate::store::entry::Origin;
 
+mod merging;
+
+pub use merging::merged;
+
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct OriginLabel {
     origin: &'static str,

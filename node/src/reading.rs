@@ -507,6 +507,7 @@ impl Book {
     /// The objects at these places, each with what its variants have in common.
     fn objects_at(&self, places: &[usize]) -> Vec<(variants::Key, Match)> {
         let header = self.admitted.header();
+        let forwarded = self.forwarded();
         let opened = self.opened.as_ref().filter(|_| self.is_shown());
         let objects = opened.and_then(|opened| opened.objects_at(places).ok());
         let matched = |placed: Placed<'_>| {
@@ -517,12 +518,16 @@ impl Book {
             } = placed;
             let key = variants::Key {
                 author: header.author.clone(),
+                origin: forwarded
+                    .as_ref()
+                    .map(|from| (from.community, from.author.clone())),
                 id: object.id().to_owned(),
                 version: object.version().unwrap_or(header.created),
             };
             let found = Match {
                 record: *self.admitted.id(),
                 author: header.author.clone(),
+                forwarded: forwarded.clone(),
                 tlp,
                 redacted,
                 object: RawValue::from_string(object.raw().to_owned()).ok()?,
@@ -549,6 +554,17 @@ impl Book {
         })
     }
 
+    /// Where it came from, if it was passed on from another community.
+    fn forwarded(&self) -> Option<local::ForwardedFrom> {
+        let from = self.opened.as_ref()?.provenance()?;
+        Some(local::ForwardedFrom {
+            community: from.community,
+            author: from.header.author.clone(),
+            record: from.record,
+            key: data_encoding::HEXLOWER.encode(from.key.as_bytes()),
+        })
+    }
+
     fn content_bytes(&self) -> usize {
         let shown = self.opened.as_ref().filter(|_| self.is_shown());
         shown.map_or(0, Opened::content_bytes)
@@ -565,6 +581,7 @@ impl Book {
             id: *self.admitted.id(),
             position: self.stored.complete_at.0,
             author: header.author.clone(),
+            forwarded: self.forwarded(),
             lane: header.lane,
             epoch: header.epoch,
             seq: header.seq,

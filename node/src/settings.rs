@@ -2,7 +2,7 @@
 //! key, above it the node's `hansed.toml`, above that the environment. The only file that names
 //! the `config` crate.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs::OpenOptions;
 use std::io::Write;
 use std::net::SocketAddr;
@@ -16,10 +16,12 @@ use serde::Deserialize;
 use crate::exchange::Retention;
 use crate::keystore::Source;
 
+pub mod further;
 #[cfg(test)]
 mod tests;
 mod written;
 
+pub use further::{FIRST, Further, Place};
 use written::{Written, check_member};
 
 /// The settings file's name in the node's folder.
@@ -57,6 +59,8 @@ pub struct Settings {
     pub healing: Healing,
     /// Messages of the daemon.
     pub log: Log,
+    /// Communities beside the first, by what they are called on this machine.
+    pub communities: BTreeMap<String, Further>,
 }
 
 /// The local HTTP API.
@@ -262,7 +266,7 @@ impl Settings {
             .map(str::to_owned)
             .collect();
         for layer in [&file, &variables] {
-            if let Some(key) = layer.keys.iter().find(|key| !known.contains(*key)) {
+            if let Some(key) = layer.keys.iter().find(|key| !is_known(&known, key)) {
                 let (key, layer) = (key.clone(), layer.name.clone());
                 return Err(SettingsError::UnknownKey { key, layer });
             }
@@ -309,6 +313,43 @@ impl Settings {
     }
 }
 
+impl Settings {
+    /// Writes the table of a further community into the settings file of a node, in one step. The file is
+    /// left as it was if what it holds then would not be read.
+    ///
+    /// # Errors
+    /// [`SettingsError`].
+    pub fn add_community(folder: &Path, table: &further::Table<'_>) -> Result<(), SettingsError> {
+        let path = folder.join(FILE);
+        let io = |source| SettingsError::Io {
+            path: path.clone(),
+            source,
+        };
+        let text = format!("{}\n\n{}", read(&path)?.trim_end(), table.written());
+        let draft = tempfile_beside(folder);
+        std::fs::create_dir(&draft).map_err(io)?;
+        let tried = std::fs::write(draft.join(FILE), &text)
+            .map_err(io)
+            .and_then(|()| Self::load(&draft).map(drop))
+            .and_then(|()| {
+                let file = std::fs::File::open(draft.join(FILE)).map_err(io)?;
+                file.set_permissions(std::fs::metadata(&path).map_err(io)?.permissions())
+                    .and_then(|()| file.sync_all())
+                    .and_then(|()| std::fs::rename(draft.join(FILE), &path))
+                    .and_then(|()| std::fs::File::open(folder)?.sync_all())
+                    .map_err(io)
+            });
+        // Only what was made here is in it.
+        drop(std::fs::remove_dir_all(&draft));
+        tried
+    }
+}
+
+/// Where a new settings file is tried before it counts.
+fn tempfile_beside(folder: &Path) -> PathBuf {
+    folder.join(format!(".settings-{}", std::process::id()))
+}
+
 fn read(path: &Path) -> Result<String, SettingsError> {
     let io = |source: std::io::Error| match source.kind() {
         std::io::ErrorKind::NotFound => SettingsError::Missing(path.to_owned()),
@@ -346,6 +387,15 @@ where
     let mut keys = BTreeSet::new();
     for (section, value) in table {
         match value.into_table() {
+            Ok(entries) if section == further::FOLDER => {
+                for (name, value) in entries {
+                    let section = format!("{section}.{name}");
+                    match value.into_table() {
+                        Ok(own) => keys.extend(own.into_keys().map(|key| format!("{section}.{key}"))),
+                        Err(_) => drop(keys.insert(section)),
+                    }
+                }
+            }
             Ok(entries) => keys.extend(entries.into_keys().map(|key| format!("{section}.{key}"))),
             // A key outside of every section.
             Err(_) => {
@@ -354,6 +404,14 @@ where
         }
     }
     Ok(Layer { name, config, keys })
+}
+
+/// Whether there is such a key.
+fn is_known(known: &BTreeSet<String>, key: &str) -> bool {
+    let own = key
+        .strip_prefix("communities.")
+        .and_then(|own| own.split_once('.'));
+    known.contains(key) || own.is_some_and(|(_, own)| further::KEYS.contains(&own))
 }
 
 fn text_source(text: &str) -> impl config::Source + Send + Sync + 'static + use<> {

@@ -72,6 +72,11 @@ impl Signed {
         self.parts.key
     }
 
+    /// Whether the signature is this key's, over what it is bound to. What a charter says is not asked.
+    pub(crate) fn is_by(&self, external: &[u8], key: &VerifyingKey) -> bool {
+        self.parts.verifies(external, key)
+    }
+
     /// Asks whether the author may say this, now and in this way. What was verified before need
     /// not come here again, but only if its *bytes* are the same: an id alone proves nothing.
     ///

@@ -172,6 +172,13 @@ byte_name!(
     32
 );
 
+impl CommunityId {
+    /// The first four bytes, for people: enough to tell a few communities apart, no proof of anything.
+    pub fn short(&self) -> String {
+        self.to_string().chars().take(8).collect()
+    }
+}
+
 byte_name!(
     /// A record's id: the hash of what its author signed, bound to the community.
     RecordId,

@@ -11,6 +11,7 @@ pub mod audit;
 pub mod charter;
 pub mod compress;
 pub mod content;
+pub mod forwarded;
 pub mod frame;
 pub mod heal;
 pub mod identity;

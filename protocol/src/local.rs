@@ -45,6 +45,31 @@ pub enum Role {
     Admin,
 }
 
+/// Answer to `GET /v1/communities` (role read): what this node belongs to.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommunitiesReply {
+    /// The communities, the first one first. The first answers under `/v1` as well as by its name.
+    pub communities: Vec<CommunityEntry>,
+}
+
+/// A community of the node: [`CommunitiesReply`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CommunityEntry {
+    /// What it is called on this machine: its routes are under `/communities/{name}/v1`.
+    pub name: String,
+    /// Who this organisation is in it.
+    pub member: Handle,
+    /// Its id; absent before one was founded or joined.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub community: Option<CommunityId>,
+    /// What its charter calls it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub title: Option<String>,
+    /// Version of the charter in force.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub charter: Option<u64>,
+}
+
 /// `POST /v1/records` (role publish): objects to publish, together in as few records as their
 /// audiences allow. Up to 200 small objects for one audience are one record and one commit.
 #[derive(Debug, Serialize, Deserialize)]
@@ -136,6 +161,9 @@ pub struct Match {
     pub record: RecordId,
     /// The member that signed the record.
     pub author: Handle,
+    /// Where it came from, if that member passed it on from another community.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<ForwardedFrom>,
     /// How it may be shared.
     pub tlp: Tlp,
     /// How much its author struck out of it for its readers; zero as issued.
@@ -147,6 +175,20 @@ pub struct Match {
 
 fn is_zero(count: &u16) -> bool {
     *count == 0
+}
+
+/// Where a forwarded record came from. The signature of `key` over it, bound to `community`, was verified
+/// here. That the key is `author`'s there is the word of the member who passed it on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ForwardedFrom {
+    /// The community it was signed in.
+    pub community: CommunityId,
+    /// Who signed it there.
+    pub author: Handle,
+    /// Its id there.
+    pub record: RecordId,
+    /// The key that signed it, 64 hexadecimal digits.
+    pub key: String,
 }
 
 /// Answer to [`SearchRequest`].
@@ -200,6 +242,9 @@ pub struct RecordView {
     pub position: u64,
     /// The member that signed it.
     pub author: Handle,
+    /// Where it came from, if that member passed it on from another community.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded: Option<ForwardedFrom>,
     /// Which of the author's nodes.
     pub lane: u16,
     /// The lane's epoch.

@@ -21,6 +21,8 @@ pub enum Kind {
     Retraction,
     /// Tells the author of other records what became of them, sealed to it (code 2).
     Receipt,
+    /// A record of another community, passed on as its author signed it there (code 3).
+    Forwarded,
     /// A kind of a later version: admitted, carried, never opened.
     Unknown(u8),
 }
@@ -32,6 +34,7 @@ impl Kind {
             Self::Objects => 0,
             Self::Retraction => 1,
             Self::Receipt => 2,
+            Self::Forwarded => 3,
             Self::Unknown(code) => code,
         }
     }
@@ -42,6 +45,7 @@ impl Kind {
             0 => Self::Objects,
             1 => Self::Retraction,
             2 => Self::Receipt,
+            3 => Self::Forwarded,
             code => Self::Unknown(code),
         }
     }

@@ -107,6 +107,9 @@ pub enum Refusal {
     /// The content is no envelope of objects.
     #[error("the content is malformed")]
     Content,
+    /// What was passed on from another community is not what its author signed there, or may not come here.
+    #[error("what was forwarded is not believed: {0}")]
+    Forwarded(crate::forwarded::Flaw),
     /// An object breaks a rule of STIX.
     #[error("object {index} is not sound: {reason}")]
     Object {
@@ -148,6 +151,7 @@ impl Refusal {
             | Self::Decryption
             | Self::OpenBeyondFloor(_)
             | Self::Content
+            | Self::Forwarded(_)
             | Self::Object { .. } => Fault::Author,
         }
     }
@@ -198,6 +202,7 @@ impl Refusal {
             Self::Decryption => "decryption",
             Self::OpenBeyondFloor(_) => "open-beyond-floor",
             Self::Content => "content",
+            Self::Forwarded(flaw) => flaw.name(),
             Self::Object { .. } => "object",
         }
     }

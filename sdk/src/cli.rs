@@ -16,6 +16,7 @@ mod admit;
 mod audit;
 mod change;
 mod charter;
+mod communities;
 mod community;
 mod confirm;
 mod create;
@@ -105,6 +106,9 @@ struct NodeArguments {
     /// File that holds the token, such as tokens/admin.token in the node's folder
     #[arg(long, global = true, env = "HANSE_TOKEN_FILE", value_name = "FILE")]
     token_file: Option<PathBuf>,
+    /// Which of the node's communities, by its name there; the first one unless said
+    #[arg(long, global = true, env = "HANSE_COMMUNITY", value_name = "NAME")]
+    community: Option<String>,
     /// Print one JSON document instead of text
     #[arg(long, global = true)]
     json: bool,
@@ -126,6 +130,7 @@ enum Command {
     /// Found a community, and change who belongs to it
     #[command(subcommand)]
     Community(community::Community),
+    Communities(communities::Communities),
     Join(join::Join),
     /// Show, export and check the node's audit log
     #[command(subcommand)]
@@ -242,6 +247,15 @@ fn execute(arguments: Arguments, console: &mut Console<'_>) -> Result<Exit, Fail
         .as_deref()
         .ok_or_else(Failure::no_token)?;
     let client = Client::from_files(&arguments.node.api, token)?.patient(PATIENCE);
+    let client = match arguments
+        .node
+        .community
+        .as_deref()
+        .filter(|name| !name.is_empty())
+    {
+        Some(name) if !matches!(arguments.command, Command::Communities(_)) => client.in_community(name),
+        _ => client,
+    };
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -266,6 +280,7 @@ impl Command {
             Self::Status(command) => command.run(client, console).await,
             Self::Request(command) => command.run(client, console).await,
             Self::Community(command) => command.run(client, console).await,
+            Self::Communities(command) => command.run(client, console).await,
             Self::Join(command) => command.run(client, console).await,
             Self::Audit(command) => command.run(client, console).await,
         }

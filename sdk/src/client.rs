@@ -95,6 +95,17 @@ impl Client {
         Self { patience, ..self }
     }
 
+    /// Speaks for the community of this name at the node, rather than for its first: one that
+    /// [`Client::communities`] lists.
+    #[must_use]
+    pub fn in_community(mut self, name: &str) -> Self {
+        // An http address always takes segments; each is escaped.
+        if let Ok(mut path) = self.api.path_segments_mut() {
+            path.pop_if_empty().extend(["communities", name]);
+        }
+        self
+    }
+
     /// As [`Client::new`], with the token in a file.
     ///
     /// # Errors
@@ -176,6 +187,15 @@ impl Client {
     /// [`SdkError`].
     pub async fn object(&self, id: &str) -> Result<local::ObjectReply, SdkError> {
         self.send(Method::GET, self.route(&["objects", id]), None, LOOK)
+            .await
+    }
+
+    /// The communities that the node belongs to.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn communities(&self) -> Result<local::CommunitiesReply, SdkError> {
+        self.send(Method::GET, self.route(&["communities"]), None, LOOK)
             .await
     }
 

@@ -15,6 +15,9 @@ use serde_json::value::RawValue;
 #[derive(Clone)]
 pub struct Api {
     http: reqwest::Client,
+    /// Where the node's API listens.
+    root: String,
+    /// Where the routes of the community are that is meant.
     base: String,
     token: String,
 }
@@ -64,9 +67,24 @@ impl Api {
     pub(crate) fn new(http: reqwest::Client, port: u16, token: &str) -> Self {
         Self {
             http,
+            root: format!("http://127.0.0.1:{port}"),
             base: format!("http://127.0.0.1:{port}"),
             token: token.trim().to_owned(),
         }
+    }
+
+    /// The same client for another community of the node.
+    pub fn in_community(&self, name: &str) -> Self {
+        Self {
+            base: format!("{}/communities/{name}", self.root),
+            ..self.clone()
+        }
+    }
+
+    /// The communities of the node.
+    pub async fn communities(&self) -> Vec<local::CommunityEntry> {
+        let reply: Result<local::CommunitiesReply, _> = self.get("/v1/communities").await;
+        reply.expect("communities are listed").communities
     }
 
     async fn call<Q: Serialize, A: DeserializeOwned>(
@@ -309,27 +327,37 @@ impl Api {
             .await
     }
 
+    /// What a route answers, as it is written.
+    pub async fn text(&self, path: &str) -> String {
+        let url = format!("{}{path}", self.base);
+        let answer = self.http.get(url).bearer_auth(&self.token).send().await;
+        let text = answer.expect("the route answers").text().await;
+        text.expect("answers are text")
+    }
+
     /// The node's numbers as it writes them.
     pub async fn metrics_text(&self) -> String {
-        let answer = self.http.get(format!("{}/metrics", self.base)).send().await;
+        let answer = self.http.get(format!("{}/metrics", self.root)).send().await;
         let text = answer.expect("metrics are answered").text().await;
         text.expect("metrics are text")
     }
 
-    /// The node's numbers, by metric line without its value.
+    /// The numbers of the node's first community, by metric line without its value and the community's label.
     pub async fn metrics(&self) -> Metrics {
         let text = self.metrics_text().await;
         let line = |line: &str| {
             let (name, value) = line.rsplit_once(' ')?;
-            Some((name.to_owned(), value.parse().ok()?))
+            let name = name.replacen("community=\"first\"", "", 1);
+            let name = name.replace("{}", "").replace("{,", "{").replace(",}", "}");
+            Some((name, value.parse().ok()?))
         };
-        let lines = text.lines().filter(|line| !line.starts_with('#'));
+        let lines = text.lines().filter(|line| line.contains("community=\"first\""));
         Metrics(lines.filter_map(line).collect())
     }
 
     /// Whether the daemon answers at all.
     pub(crate) async fn healthy(&self) -> bool {
-        let answer = self.http.get(format!("{}/healthz", self.base)).send().await;
+        let answer = self.http.get(format!("{}/healthz", self.root)).send().await;
         answer.is_ok_and(|answer| answer.status().is_success())
     }
 }

@@ -31,7 +31,7 @@ const fn target(name: &'static str, run: fn(&[u8])) -> Target {
 }
 
 /// Every target.
-pub const TARGETS: [Target; 25] = [
+pub const TARGETS: [Target; 26] = [
     target("header", signed::header),
     target("sealed-body", signed::sealed_body),
     target("charter", signed::charter),
@@ -50,6 +50,7 @@ pub const TARGETS: [Target; 25] = [
     target("told", wire::told),
     target("retraction", wire::retraction),
     target("receipt", wire::receipt),
+    target("forwarded", signed::forwarded),
     target("signing-key", wire::signing_key),
     target("content", texts::content),
     target("json", texts::json),
@@ -101,6 +102,7 @@ pub fn seeds(vector: &Vector) -> Vec<(&'static str, Vec<u8>)> {
         ],
         "sealed-body" => vec![("sealed-body", bytes("bytes")), ("body", bytes("bytes"))],
         "record" => vec![("body", bytes("body"))],
+        "forwarded" => vec![("forwarded", bytes("bytes"))],
         "charter" => {
             let charters = vector.given["charters"].as_array().into_iter().flatten();
             let newest = charters.last().and_then(|charter| charter.as_str());

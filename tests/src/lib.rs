@@ -12,6 +12,7 @@ pub mod fuzz;
 pub mod league;
 pub mod node;
 pub mod objects;
+pub mod two;
 pub mod vectors;
 pub mod wire;
 

@@ -94,6 +94,14 @@ impl Node {
         node
     }
 
+    /// Adds a further community with `hansed community add`, on a port of its own. The daemon knows it from
+    /// its next start on.
+    pub fn add_community(&self, name: &str, port: u16, arguments: &[&str]) {
+        let listen = format!("/ip4/127.0.0.1/tcp/{port}");
+        let made = self.hansed(&[&["community", "add", name, "--listen", &listen], arguments].concat());
+        assert!(made.status.success(), "hansed community add: {}", said(&made));
+    }
+
     /// Changes a line of the settings.
     pub fn set(&self, from: &str, to: &str) {
         let path = self.folder().join("hansed.toml");

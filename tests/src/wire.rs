@@ -1,8 +1,8 @@
 //! A wire between two nodes that the story can cut: everything passes until it is told otherwise.
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -36,15 +36,44 @@ struct Shared {
     bytes: AtomicU64,
     /// Links that broke because they had carried enough.
     broken: AtomicUsize,
+    /// All that passed either way, if it is kept.
+    kept: Option<Mutex<Vec<u8>>>,
+}
+
+impl Shared {
+    fn keep(&self, bytes: &[u8]) {
+        if let Some(kept) = &self.kept {
+            kept.lock()
+                .unwrap_or_else(PoisonError::into_inner)
+                .extend_from_slice(bytes);
+        }
+    }
 }
 
 impl Wire {
     /// A whole wire to a port.
     pub async fn to(port: u16) -> Self {
+        Self::laid(port, Shared::default()).await
+    }
+
+    /// As [`Wire::to`], and keeps all that passes, either way.
+    pub async fn tapped(port: u16) -> Self {
+        let kept = Some(Mutex::default());
+        Self::laid(
+            port,
+            Shared {
+                kept,
+                ..Shared::default()
+            },
+        )
+        .await
+    }
+
+    async fn laid(port: u16, shared: Shared) -> Self {
         let near = free_port();
         let listener = TcpListener::bind(("127.0.0.1", near)).await.expect("a port");
         let (state, states) = watch::channel(State::Whole);
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(shared);
         let stop = CancellationToken::new();
         let far = SocketAddr::from(([127, 0, 0, 1], port));
         let (token, carried) = (stop.clone(), Arc::clone(&shared));
@@ -65,6 +94,13 @@ impl Wire {
             shared,
             _stop: stop.drop_guard(),
         }
+    }
+
+    /// What passed so far, if it is kept.
+    pub fn kept(&self) -> Vec<u8> {
+        let kept = self.shared.kept.as_ref();
+        kept.map(|kept| kept.lock().unwrap_or_else(PoisonError::into_inner).clone())
+            .unwrap_or_default()
     }
 
     /// Breaks every link, and lets none be made.
@@ -108,10 +144,20 @@ async fn carry(
         return;
     };
     let ((mut from_near, mut to_near), (mut from_far, mut to_far)) = (near.into_split(), far.into_split());
-    let there = async { tokio::io::copy(&mut from_near, &mut to_far).await.is_ok() };
+    let there = async {
+        let mut buffer = vec![0; 4_096];
+        while let Ok(count @ 1..) = from_near.read(&mut buffer).await {
+            let bytes = buffer.get(..count).unwrap_or_default();
+            shared.keep(bytes);
+            if to_far.write_all(bytes).await.is_err() {
+                return;
+            }
+        }
+    };
     let back = async {
         let (mut buffer, mut carried) = (vec![0; 4_096], 0);
         while let Ok(count @ 1..) = from_far.read(&mut buffer).await {
+            shared.keep(buffer.get(..count).unwrap_or_default());
             let bytes = u64::try_from(count).unwrap_or(u64::MAX);
             carried += bytes;
             shared.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -130,7 +176,7 @@ async fn carry(
         }
     };
     tokio::select! {
-        _ = there => {}
+        () = there => {}
         () = back => {}
         _ = states.wait_for(|state| *state == State::Cut) => {}
         () = stop.cancelled() => {}

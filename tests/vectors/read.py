@@ -659,6 +659,12 @@ def read(kind, given, expect):
         need(isinstance(ids, list) and len(ids) <= 1000 and all(is_bytes(one, 32) for one in ids), "malformed")
         need(ids == sorted(set(ids)), "malformed")
         return {"records": plain(ids)}
+    if kind == "forwarded":
+        parts = decode(raw)
+        need(isinstance(parts, list) and len(parts) == 4 and all(isinstance(part, bytes) for part in parts), "malformed")
+        need(len(parts[0]) == 32 and len(parts[1]) == 32, "malformed")
+        check_signing_key(parts[1])
+        return dict(zip(("origin", "key", "header", "body"), (part.hex() for part in parts)))
     if kind == "sum":
         return summed(given)
     if kind == "told":
@@ -671,7 +677,7 @@ def read(kind, given, expect):
     return {"key": key.hex()}
 
 
-KINDS = {"header", "admission", "charter", "body", "sealed-body", "frame", "retraction", "receipt", "signing-key", "sealing-key",
+KINDS = {"header", "admission", "charter", "body", "sealed-body", "frame", "retraction", "receipt", "forwarded", "signing-key", "sealing-key",
          "sum", "told"}
 
 # What only a zstd library shows: this reader passes the frame on.

@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 use super::backend::Backend;
 use super::problem::{Failure, name};
 use super::routes::{Gives, Route, table};
+use crate::settings::FIRST;
 
 /// The schemas of what is taken and given, which mirror `hanse_protocol::local`.
 const SCHEMAS: &str = include_str!("openapi/schemas.json");
@@ -40,6 +41,14 @@ pub(super) fn document<B: Backend>() -> Result<Value, serde_json::Error> {
             "version": env!("CARGO_PKG_VERSION"),
             "license": {"name": "MIT OR Apache-2.0"},
         },
+        "servers": [
+            {"url": "/", "description": "the node's first community"},
+            {
+                "url": "/communities/{community}",
+                "description": "any community of the node, by its name",
+                "variables": {"community": {"default": FIRST}},
+            },
+        ],
         "paths": paths,
         "components": {
             "schemas": schemas,
@@ -69,6 +78,9 @@ fn operation<B>(route: &Route<B>) -> Value {
             },
         },
     });
+    if let (false, Some(operation)) = (route.is_of_a_community(), operation.as_object_mut()) {
+        operation.insert("servers".to_owned(), json!([{"url": "/"}]));
+    }
     if let (Some(schema), Some(operation)) = (route.takes, operation.as_object_mut()) {
         let content = json!({"application/json": {"schema": reference(schema)}});
         operation.insert(

@@ -31,6 +31,7 @@ pub(super) mod name {
     pub(crate) const NOT_FOUND: &str = "not-found";
     pub(crate) const UNKNOWN_MEMBER: &str = "unknown-member";
     pub(crate) const NO_COMMUNITY: &str = "no-community";
+    pub(crate) const UNKNOWN_COMMUNITY: &str = "unknown-community";
     pub(crate) const HAS_COMMUNITY: &str = "has-community";
     pub(crate) const FINGERPRINT: &str = "fingerprint";
     pub(crate) const ENDORSEMENTS: &str = "endorsements";
@@ -45,7 +46,7 @@ pub(super) mod name {
     pub(crate) const INTERNAL: &str = "internal";
 
     /// All of them.
-    pub(crate) const ALL: [&str; 26] = [
+    pub(crate) const ALL: [&str; 27] = [
         UNAUTHENTICATED,
         ROLE,
         HOST,
@@ -60,6 +61,7 @@ pub(super) mod name {
         NOT_FOUND,
         UNKNOWN_MEMBER,
         NO_COMMUNITY,
+        UNKNOWN_COMMUNITY,
         HAS_COMMUNITY,
         FINGERPRINT,
         ENDORSEMENTS,
@@ -157,6 +159,14 @@ impl Failure {
 
     pub(super) fn no_community() -> Self {
         ExchangeError::NoCommunity.into()
+    }
+
+    pub(super) fn no_such_community(name: &str) -> Self {
+        let detail = format!(
+            "this node belongs to none called `{}`; `GET /v1/communities` and `hanse communities` list them",
+            shortened(name)
+        );
+        Self::not_found(name::UNKNOWN_COMMUNITY, "no such community here", detail)
     }
 
     pub(super) fn busy(detail: &str) -> Self {
@@ -309,7 +319,7 @@ impl IntoResponse for Failure {
 
 /// Answers what asks for a route there is none of.
 pub(super) async fn no_route(OriginalUri(_): OriginalUri) -> Failure {
-    let detail = "there is no such route; those there are begin with /v1".to_owned();
+    let detail = "there is no such route; those there are begin with /v1 or /communities/NAME/v1".to_owned();
     Failure::not_found(name::NO_ROUTE, "no such route", detail)
 }
 

@@ -1,11 +1,13 @@
 //! Every route, in one table: the router is made from it, and so is the OpenAPI document.
 
 use axum::Router;
-use axum::routing::{MethodRouter, delete, get, post};
+use axum::routing::{MethodRouter, any, delete, get, post};
 use hanse_protocol::local::Role;
 
 use super::backend::Backend;
-use super::{State, audit, charter, community, events, health, keeping, openapi, quarantine, records};
+use super::{
+    State, audit, charter, communities, community, events, health, keeping, openapi, quarantine, records,
+};
 
 /// What an answer holds.
 #[derive(Clone, Copy)]
@@ -99,6 +101,7 @@ pub(super) fn table<B: Backend>() -> Vec<Route<B>> {
         Route::new(("post", "/v1/retain"), administers, "Look now for what has expired; the clock may be confirmed", Gives::Json("RetainReply"), post(keeping::retain::<B>)).takes("RetainRequest"),
         Route::new(("get", "/v1/audit"), administers, "Lines of the audit log", Gives::Json("AuditPage"), get(audit::page::<B>)).query(&[("from", "integer"), ("limit", "integer")]),
         Route::new(("get", "/v1/audit/heads"), reads, "What other nodes said of their audit logs", Gives::Json("HeardAudits"), get(audit::heads::<B>)),
+        Route::new(("get", "/v1/communities"), reads, "The communities of this node", Gives::Json("CommunitiesReply"), get(communities::list::<B>)),
         Route::new(("get", "/v1/openapi.json"), None, "This document", Gives::Document, get(openapi::openapi::<B>)),
         Route::new(("get", "/healthz"), None, "Whether the daemon answers", Gives::Text("text/plain"), get(health::healthz)),
         Route::new(("get", "/metrics"), None, "Numbers, without members' names", Gives::Text(text), get(health::metrics::<B>)),
@@ -106,8 +109,26 @@ pub(super) fn table<B: Backend>() -> Vec<Route<B>> {
     table
 }
 
-/// The router of the table.
+impl<B> Route<B> {
+    /// Whether it is there for each community, rather than once for the node.
+    pub(super) fn is_of_a_community(&self) -> bool {
+        self.path.starts_with("/v1/")
+    }
+}
+
+/// The router of the table, for the first community.
 pub(super) fn router<B: Backend>() -> Router<State<B>> {
-    let add = |router: Router<State<B>>, route: Route<B>| router.route(route.path, route.handler);
-    table().into_iter().fold(Router::new(), add)
+    let routes = table().into_iter().fold(Router::new(), add);
+    let elsewhere = format!("{}/{{name}}/{{*rest}}", communities::ROOT);
+    routes.route(&elsewhere, any(communities::elsewhere::<B>))
+}
+
+/// The routes that are there for each community, to be mounted under its name.
+pub(super) fn named<B: Backend>() -> Router<State<B>> {
+    let routes = table().into_iter().filter(Route::is_of_a_community);
+    routes.fold(Router::new(), add)
+}
+
+fn add<B: Backend>(router: Router<State<B>>, route: Route<B>) -> Router<State<B>> {
+    router.route(route.path, route.handler)
 }

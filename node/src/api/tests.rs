@@ -220,7 +220,10 @@ impl Backend for Fake {
 }
 
 struct Daemon {
+    /// The first community.
     fake: Fake,
+    /// A further one, `north`.
+    other: Fake,
     address: SocketAddr,
     stop: CancellationToken,
     task: JoinHandle<Result<(), ApiError>>,
@@ -250,11 +253,19 @@ async fn daemon(fake: Fake) -> Daemon {
         hosts: vec!["hanse.example.org".to_owned()],
     };
     let stop = CancellationToken::new();
-    let metrics = Arc::new(Mutex::new(Registry::default()));
-    let serving = serve_with(&settings, fake.clone(), tokens.clone(), metrics, stop.clone());
+    let mounted = |name: &str, backend: &Fake| Mounted {
+        name: name.to_owned(),
+        member: "acme".parse().unwrap(),
+        backend: backend.clone(),
+        registry: Arc::default(),
+    };
+    let other = Fake::default();
+    let communities = vec![mounted("first", &fake), mounted("north", &other)];
+    let serving = serve_with(&settings, communities, tokens.clone(), stop.clone());
     let Serving { address, task } = serving.await.unwrap();
     Daemon {
         fake,
+        other,
         address,
         stop,
         task,
@@ -323,7 +334,8 @@ impl Daemon {
     }
 }
 
-const ROUTES: [(&str, Role); 26] = [
+const ROUTES: [(&str, Role); 27] = [
+    ("GET /v1/communities", Role::Read),
     ("POST /v1/records", Role::Publish),
     ("GET /v1/records", Role::Read),
     ("GET /v1/records/00", Role::Read),
@@ -351,6 +363,42 @@ const ROUTES: [(&str, Role); 26] = [
     ("GET /v1/audit/heads", Role::Read),
     ("GET /v1/events", Role::Read),
 ];
+
+#[tokio::test]
+async fn each_community_answers_under_its_name_and_the_first_without_it_too() {
+    let daemon = daemon(Fake::default()).await;
+    let ask = async |line: &str| daemon.ask(&daemon.reader, line, "").await;
+    let listed: local::CommunitiesReply =
+        serde_json::from_str(&ask("GET /v1/communities").await.body).unwrap();
+    let names: Vec<&str> = listed
+        .communities
+        .iter()
+        .map(|entry| entry.name.as_str())
+        .collect();
+    assert_eq!(names, ["first", "north"]);
+    for (line, first, other) in [
+        ("GET /v1/objects/a", 1, 0),
+        ("GET /communities/first/v1/objects/b", 1, 0),
+        ("GET /communities/north/v1/objects/c", 0, 1),
+    ] {
+        assert_eq!(ask(line).await.status, 200, "{line}");
+        let others = daemon.other.asked.lock().unwrap().drain(..).count();
+        assert_eq!((daemon.asked().len(), others), (first, other), "{line}");
+    }
+    assert_eq!(
+        ask("GET /communities/south/v1/status").await.name(),
+        "unknown-community"
+    );
+    assert_eq!(ask("GET /communities/north/v1/none").await.name(), "no-route");
+    assert_eq!(ask("GET /communities/north/metrics").await.name(), "no-route");
+    assert_eq!(ask("PUT /communities/north/v1/status").await.status, 405);
+    let head = "GET /communities/north/v1/status HTTP/1.1\nhost: {host}\n";
+    assert_eq!(
+        daemon.raw(head, "").await.status,
+        401,
+        "tokens are asked for everywhere"
+    );
+}
 
 #[tokio::test]
 async fn every_route_wants_a_known_token_with_the_right_role() {
@@ -651,13 +699,6 @@ async fn a_taken_address_is_an_error_before_anything_is_served() {
     };
     let tokens = Tokens::open(folder.path()).unwrap();
     let stop = CancellationToken::new();
-    let served = serve_with(
-        &settings,
-        Fake::default(),
-        tokens,
-        Arc::new(Mutex::new(Registry::default())),
-        stop,
-    )
-    .await;
+    let served = serve_with::<Fake>(&settings, Vec::new(), tokens, stop).await;
     assert!(matches!(served, Err(ApiError::Listen { .. })));
 }

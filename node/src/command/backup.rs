@@ -15,15 +15,17 @@ use serde::{Deserialize, Serialize};
 
 use super::{Failure, say};
 use crate::keystore::{Keystore, Kind, Source, Wrapping};
-use crate::settings::{self, Settings};
+use crate::settings::{self, Place, Settings};
 use crate::{clock, daemon};
 
 /// The file that says what a backup holds; it is written last.
 pub(super) const MANIFEST: &str = "backup.json";
 /// Largest manifest, bytes: a line a segment.
 pub(super) const MANIFEST_BYTES: u64 = 64 << 20;
-/// Layout of a backup; another is refused.
+/// Layout of a backup of one community.
 pub(super) const FORMAT: u16 = 1;
+/// Layout of a backup of several: each further one's files are in `communities/NAME`. A newer one is refused.
+pub(super) const SEVERAL: u16 = 2;
 /// How often copying begins anew because segments became one meanwhile.
 const ATTEMPTS: usize = 8;
 
@@ -96,18 +98,27 @@ fn fill(
     with_keys: bool,
     passphrase: Option<&Source>,
 ) -> Result<ExitCode, Failure> {
-    make_folder(&to.join("log"))?;
-    let mut files = log(&daemon::store_folder(dir).join("log"), to)?;
-    files.push(copy(&dir.join(settings::FILE), to, settings::FILE)?);
-    if with_keys {
-        keys(dir, settings, to, passphrase)?;
-        for name in names(&to.join("keys"))? {
-            files.push(hashed(to, &format!("keys/{name}"))?);
+    let places = settings.places(dir);
+    let mut files = Vec::new();
+    for place in &places {
+        let part = part(place);
+        make_folder(&to.join(format!("{part}log")))?;
+        let segments = daemon::store_folder(&place.folder).join("log");
+        // A further community may never have run.
+        if place.is_first() || segments.exists() {
+            files.extend(log(&segments, to, &format!("{part}log"))?);
+        }
+        if with_keys {
+            keys(dir, place, &to.join(format!("{part}keys")), passphrase)?;
+            for name in names(&to.join(format!("{part}keys")))? {
+                files.push(hashed(to, &format!("{part}keys/{name}"))?);
+            }
         }
     }
+    files.push(copy(&dir.join(settings::FILE), to, settings::FILE)?);
     let bytes: u64 = files.iter().map(|file| file.size).sum();
     let manifest = Manifest {
-        format: FORMAT,
+        format: if places.len() > 1 { SEVERAL } else { FORMAT },
         member: settings.member.handle.clone(),
         made: clock::now(),
         keys: with_keys,
@@ -126,8 +137,19 @@ fn fill(
     ));
     if !with_keys {
         say("without keys: nothing in it can be read before `keys/` is there too, which you keep apart\n");
+        if places.len() > 1 {
+            say("the same holds for `communities/NAME/keys/` of each further community\n");
+        }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Where in a backup a community's files are.
+pub(super) fn part(place: &Place) -> String {
+    match place.is_first() {
+        true => String::new(),
+        false => format!("{}/{}/", settings::further::FOLDER, place.name),
+    }
 }
 
 /// Which file bears a segment's name: a recast puts another in its place.
@@ -149,7 +171,7 @@ fn segments(folder: &Path) -> Result<BTreeMap<String, Stamp>, BackupError> {
 
 /// Copies all segments, from the first to the last there is. What was replaced meanwhile is copied again,
 /// until between the first look and the last nothing was but the last segment, which grows.
-fn log(from: &Path, to: &Path) -> Result<Vec<Copied>, BackupError> {
+fn log(from: &Path, to: &Path, folder: &str) -> Result<Vec<Copied>, BackupError> {
     let mut done: BTreeMap<String, (Stamp, Copied)> = BTreeMap::new();
     for _ in 0..ATTEMPTS {
         let found = segments(from)?;
@@ -161,14 +183,14 @@ fn log(from: &Path, to: &Path) -> Result<Vec<Copied>, BackupError> {
             .partition(|(name, (stamp, _))| name != last && found.get(name) == Some(stamp));
         done = kept;
         for name in BTreeMap::into_keys(stale) {
-            let path = to.join("log").join(name);
+            let path = to.join(folder).join(name);
             fs::remove_file(&path).map_err(|e| BackupError::Io(path, e))?;
         }
         for (name, stamp) in &found {
             if done.contains_key(name) {
                 continue;
             }
-            match copy(&from.join(name), to, &format!("log/{name}")) {
+            match copy(&from.join(name), to, &format!("{folder}/{name}")) {
                 Err(BackupError::Io(_, e)) if e.kind() == io::ErrorKind::NotFound => break,
                 one => done.insert(name.clone(), (*stamp, one?)),
             };
@@ -194,12 +216,14 @@ fn log(from: &Path, to: &Path) -> Result<Vec<Copied>, BackupError> {
 
 /// The keys, with the master key under a passphrase: that of the node if it has one, or the one asked
 /// for. A bare key is never written to a backup.
-fn keys(dir: &Path, settings: &Settings, to: &Path, passphrase: Option<&Source>) -> Result<(), Failure> {
-    let folder = daemon::keys_folder(dir);
-    let present = daemon::wrapping(dir, settings)?;
+fn keys(dir: &Path, place: &Place, to: &Path, passphrase: Option<&Source>) -> Result<(), Failure> {
+    let folder = daemon::keys_folder(&place.folder);
+    let present = daemon::wrapping(&place.folder, &place.settings)?;
     let wrapping = match passphrase {
         Some(source) => Wrapping::Passphrase(source.passphrase(dir)?),
-        None if Keystore::kind(&folder)? == Kind::Passphrase => daemon::wrapping(dir, settings)?,
+        None if Keystore::kind(&folder)? == Kind::Passphrase => {
+            daemon::wrapping(&place.folder, &place.settings)?
+        }
         None => {
             return Err(Failure {
                 error: Box::new(BackupError::BareKeys),
@@ -210,7 +234,7 @@ fn keys(dir: &Path, settings: &Settings, to: &Path, passphrase: Option<&Source>)
         }
     };
     let keystore = Keystore::open_under(&folder, &present)?;
-    Ok(keystore.export(&to.join("keys"), &wrapping)?)
+    Ok(keystore.export(to, &wrapping)?)
 }
 
 pub(super) fn names(folder: &Path) -> Result<Vec<String>, BackupError> {

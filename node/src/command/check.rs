@@ -12,7 +12,7 @@ use super::{Failure, say};
 use crate::daemon::DaemonError;
 use crate::keystore::KeystoreError;
 use crate::member::MemberError;
-use crate::settings::Settings;
+use crate::settings::{Place, Settings};
 use crate::store::{self, Seen};
 use crate::tokens::{self, Tokens};
 use crate::{clock, daemon};
@@ -25,6 +25,9 @@ const PLAUSIBLE: Timestamp = Timestamp::from_millis(1_767_225_600_000);
 struct Report {
     checks: Vec<Checked>,
     wrong: usize,
+    /// The community that is looked at, if it is not the first.
+    #[serde(skip)]
+    of: Option<String>,
     /// Whether it is told when all is known, as a document.
     #[serde(skip)]
     json: bool,
@@ -34,6 +37,8 @@ struct Report {
 #[derive(Serialize)]
 struct Checked {
     what: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    community: Option<String>,
     ok: bool,
     found: String,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -52,13 +57,18 @@ impl Report {
 
     fn add(&mut self, what: &'static str, found: &str, mend: Option<String>) {
         if !self.json {
+            let of = self
+                .of
+                .as_ref()
+                .map_or_else(String::new, |name| format!("{name}: "));
             say(&match &mend {
-                None => format!("ok     {what:<10} {found}\n"),
-                Some(mend) => format!("WRONG  {what:<10} {found}\n       {:<10} do: {mend}\n", ""),
+                None => format!("ok     {what:<10} {of}{found}\n"),
+                Some(mend) => format!("WRONG  {what:<10} {of}{found}\n       {:<10} do: {mend}\n", ""),
             });
         }
         self.checks.push(Checked {
             what,
+            community: self.of.clone(),
             ok: mend.is_none(),
             found: found.to_owned(),
             mend,
@@ -87,8 +97,11 @@ pub(super) fn run(dir: &Path, json: bool) -> Result<ExitCode, Failure> {
             if running {
                 report.good("node", "running");
             }
-            keys_and_store(dir, &settings, running, &mut report);
-            ports(&settings, running, &mut report);
+            api_port(&settings, running, &mut report);
+            for place in settings.places(dir) {
+                report.of = (!place.is_first()).then(|| place.name.clone());
+                community(&place, running, &mut report);
+            }
         }
     }
     say(&match report.wrong {
@@ -101,6 +114,22 @@ pub(super) fn run(dir: &Path, json: bool) -> Result<ExitCode, Failure> {
     } else {
         ExitCode::FAILURE
     })
+}
+
+/// What a community has of its own.
+fn community(place: &Place, running: bool, report: &mut Report) {
+    if report.of.is_some() {
+        report.good("member", place.settings.member.handle.as_str());
+    }
+    if daemon::initialising(&place.folder).exists() {
+        report.wrong(
+            "keys",
+            "the making of this node or community was broken off",
+            "run `hansed init`, or `hansed community add` for a further community, once more",
+        );
+    }
+    keys_and_store(&place.folder, &place.settings, running, report);
+    mesh_ports(&place.settings, running, report);
 }
 
 fn clock_is_set(report: &mut Report) {
@@ -250,18 +279,26 @@ fn mended(error: &DaemonError) -> String {
     }
 }
 
-fn ports(settings: &Settings, running: bool, report: &mut Report) {
-    // Of a node that runs they are taken by itself, and what else it says of them is in its messages.
-    let own = |error: &std::io::Error| running && error.kind() == std::io::ErrorKind::AddrInUse;
+/// Whether a port is taken by the node itself, which runs: what else it says of that is in its messages.
+fn own(running: bool, error: &std::io::Error) -> bool {
+    running && error.kind() == std::io::ErrorKind::AddrInUse
+}
+
+fn api_port(settings: &Settings, running: bool, report: &mut Report) {
     match TcpListener::bind(settings.api.listen) {
         Ok(_) => report.good("api port", &settings.api.listen.to_string()),
-        Err(error) if own(&error) => report.good("api port", &format!("{}, in use", settings.api.listen)),
+        Err(error) if own(running, &error) => {
+            report.good("api port", &format!("{}, in use", settings.api.listen))
+        }
         Err(error) => report.wrong(
             "api port",
             &format!("{}: {error}", settings.api.listen),
             "stop what listens there (perhaps this very node), or set api.listen",
         ),
     }
+}
+
+fn mesh_ports(settings: &Settings, running: bool, report: &mut Report) {
     for address in &settings.mesh.listen {
         let Some(socket) = crate::mesh::socket_address(address) else {
             report.wrong("mesh port", address, "write mesh.listen as /ip4/ADDRESS/tcp/PORT");
@@ -269,7 +306,7 @@ fn ports(settings: &Settings, running: bool, report: &mut Report) {
         };
         match TcpListener::bind(socket) {
             Ok(_) => report.good("mesh port", address),
-            Err(error) if own(&error) => report.good("mesh port", &format!("{address}, in use")),
+            Err(error) if own(running, &error) => report.good("mesh port", &format!("{address}, in use")),
             Err(error) => report.wrong(
                 "mesh port",
                 &format!("{address}: {error}"),

@@ -11,8 +11,17 @@ use crate::settings::Settings;
 use crate::store::{Progress, Store};
 
 pub(super) fn run(dir: &Path) -> Result<ExitCode, Failure> {
-    let settings = Settings::load(dir)?;
-    let (keystore, member) = daemon::open_member(dir, &settings)?;
+    for place in Settings::load(dir)?.places(dir) {
+        if !place.is_first() {
+            say(&format!("community `{}`: ", place.name));
+        }
+        reindex(&place.folder, &place.settings)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn reindex(dir: &Path, settings: &Settings) -> Result<(), Failure> {
+    let (keystore, member) = daemon::open_member(dir, settings)?;
     let mut deriver = Deriver::new(member);
     let terminal = std::io::stderr().is_terminal();
     let mut shown = u64::MAX;
@@ -26,7 +35,7 @@ pub(super) fn run(dir: &Path) -> Result<ExitCode, Failure> {
     let (store, opening) = Store::reindex(
         &daemon::store_folder(dir),
         keystore.master(),
-        &daemon::store_settings(&settings),
+        &daemon::store_settings(settings),
         &mut deriver,
         &mut progress,
     )?;
@@ -42,5 +51,5 @@ pub(super) fn run(dir: &Path) -> Result<ExitCode, Failure> {
     for finding in daemon::findings(&opening) {
         say(&format!("found: {}\n", finding.found));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use super::{Failure, say};
 use crate::keystore::{Keystore, Kind, Source, Wrapping};
 use crate::member::Member;
-use crate::settings::Settings;
+use crate::settings::{Place, Settings};
 use crate::store::entry::{AuditEntry, Entry};
 use crate::{clock, daemon};
 
@@ -15,13 +15,35 @@ const OLD: &str = "say with `--old` where the present secret is: file:PATH, env:
 
 pub(super) fn run(dir: &Path, old: Option<&Source>) -> Result<ExitCode, Failure> {
     let settings = Settings::load(dir)?;
-    let folder = daemon::keys_folder(dir);
+    let places = settings.places(dir);
+    // All are opened before any is changed: one secret guards the keys of every community.
+    let opened: Result<Vec<_>, Failure> = places.iter().map(|place| open(dir, place, old)).collect();
+    for (place, (keystore, found, asked)) in places.iter().zip(opened?) {
+        keystore.rewrap(&asked)?;
+        let kinds = format!("{found} to {}", asked.kind());
+        witness(&place.folder, &place.settings, &keystore, &kinds);
+        let of = match place.is_first() {
+            true => String::new(),
+            false => format!(" of the community `{}`", place.name),
+        };
+        say(&format!(
+            "the master key{of} was of kind `{found}` and is now of kind `{}`; what it guards is unchanged\n",
+            asked.kind()
+        ));
+    }
+    say("copies made before still open the old way: replace your backup of keys/master.key\n");
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The keys of a community, how they are wrapped now, and how they are to be.
+fn open(dir: &Path, place: &Place, old: Option<&Source>) -> Result<(Keystore, Kind, Wrapping), Failure> {
+    let folder = daemon::keys_folder(&place.folder);
     let found = Keystore::kind(&folder)?;
     let hinted = |error| Failure {
         error: Box::new(error),
         hint: (found != Kind::Bare).then_some(OLD),
     };
-    let asked = daemon::wrapping(dir, &settings)?;
+    let asked = daemon::wrapping(&place.folder, &place.settings)?;
     let present = match (found, old) {
         (Kind::Bare, _) => Some(Wrapping::Bare),
         (Kind::Passphrase, Some(source)) => Some(Wrapping::Passphrase(source.passphrase(dir)?)),
@@ -29,15 +51,15 @@ pub(super) fn run(dir: &Path, old: Option<&Source>) -> Result<ExitCode, Failure>
         // The same secret then, with a fresh salt; refused if it is of another kind.
         (Kind::Passphrase | Kind::Credential, None) => None,
     };
-    let keystore = Keystore::open_under(&folder, present.as_ref().unwrap_or(&asked)).map_err(hinted)?;
-    keystore.rewrap(&asked)?;
-    witness(dir, &settings, &keystore, &format!("{found} to {}", asked.kind()));
-    say(&format!(
-        "the master key was of kind `{found}` and is now of kind `{}`; what it guards is unchanged\n\
-         copies made before still open the old way: replace your backup of keys/master.key\n",
-        asked.kind()
-    ));
-    Ok(ExitCode::SUCCESS)
+    let opened = Keystore::open_under(&folder, present.as_ref().unwrap_or(&asked));
+    // A rekey of several that was broken off had come past this one.
+    let opened = opened.or_else(
+        |error| match place.settings.communities.is_empty() && place.is_first() {
+            true => Err(error),
+            false => Keystore::open_under(&folder, &asked).map_err(|_| error),
+        },
+    );
+    Ok((opened.map_err(hinted)?, found, asked))
 }
 
 /// Leaves a line in the audit log. The key is rewrapped by then, so what keeps the line from being
@@ -113,5 +135,62 @@ mod tests {
         assert!(run(&dir, None).is_err());
         run(&dir, Some(&"file:second".parse().unwrap())).ok().unwrap();
         assert!(opens(&dir));
+    }
+
+    /// One secret guards all: broken off between two communities, it is finished by asking again.
+    #[test]
+    fn the_keys_of_every_community_are_wrapped_as_asked() {
+        let home = tempfile::tempdir().unwrap();
+        let dir = home.path().join("node");
+        let profile = hanse_protocol::charter::member::Profile {
+            handle: "acme".parse().unwrap(),
+            name: "ACME".to_owned(),
+            kind: hanse_protocol::charter::member::MemberKind::Utility,
+            sector: String::new(),
+            country: "DE".to_owned(),
+        };
+        crate::command::init::init(&dir, &profile).unwrap();
+        let listen = ["/ip4/127.0.0.1/tcp/7476".to_owned()];
+        let table = crate::settings::further::Table {
+            name: "north",
+            listen: &listen,
+            external: &[],
+            member: &[],
+        };
+        Settings::add_community(&dir, &table).unwrap();
+        let north = crate::settings::further::place_of(&dir, "north");
+        let keystore = Keystore::create_under(&daemon::keys_folder(&north), &Wrapping::Bare).unwrap();
+        Member::create(&keystore).unwrap();
+        let all_open = || {
+            let places = Settings::load(&dir).unwrap().places(&dir);
+            let opened = places
+                .iter()
+                .map(|place| daemon::open_member(&place.folder, &place.settings));
+            opened.filter(Result::is_ok).count()
+        };
+        let set = |from: &str, to: &str| {
+            let path = dir.join(crate::settings::FILE);
+            let text = fs::read_to_string(&path).unwrap();
+            assert!(text.contains(from));
+            fs::write(&path, text.replacen(from, to, 1)).unwrap();
+        };
+        write_secret(&dir, "first", "a first passphrase");
+        write_secret(&dir, "second", "a second passphrase");
+        set(
+            "#master = \"file\"",
+            "master = \"passphrase\"\npassphrase = \"file:first\"",
+        );
+        assert_eq!(all_open(), 0);
+        run(&dir, None).ok().unwrap();
+        assert_eq!(all_open(), 2);
+
+        set("file:first", "file:second");
+        let places = Settings::load(&dir).unwrap().places(&dir);
+        let old = "file:first".parse().unwrap();
+        let (first, _, asked) = open(&dir, &places[0], Some(&old)).ok().unwrap();
+        first.rewrap(&asked).unwrap();
+        assert_eq!(all_open(), 1, "broken off between the two");
+        run(&dir, Some(&old)).ok().unwrap();
+        assert_eq!(all_open(), 2);
     }
 }

@@ -4,14 +4,14 @@
 
 use std::fs;
 use std::os::unix::fs::DirBuilderExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::backup::{self, BackupError, Copied, FORMAT, MANIFEST, MANIFEST_BYTES, Manifest};
+use super::backup::{self, BackupError, Copied, FORMAT, MANIFEST, MANIFEST_BYTES, Manifest, SEVERAL};
 use super::{Failure, say};
 use crate::exchange::Restored;
 use crate::keystore::{Keystore, Source, Wrapping};
-use crate::settings::{self, Settings};
+use crate::settings::{self, Place, Settings, further};
 use crate::store::Store;
 use crate::store::entry::{AuditEntry, Entry};
 use crate::{clock, daemon};
@@ -25,7 +25,12 @@ pub(super) struct From<'a> {
     pub(super) passphrase: Option<&'a Source>,
 }
 
-pub(super) fn run(dir: &Path, from: Option<From<'_>>, alone: bool) -> Result<ExitCode, Failure> {
+pub(super) fn run(
+    dir: &Path,
+    from: Option<From<'_>>,
+    alone: bool,
+    community: Option<&str>,
+) -> Result<ExitCode, Failure> {
     let how = if alone { Restored::Alone } else { Restored::Wait };
     if from.is_none() && daemon::restoring(dir).exists() {
         return Err(daemon::DaemonError::Restoring(dir.to_owned()).into());
@@ -40,6 +45,7 @@ pub(super) fn run(dir: &Path, from: Option<From<'_>>, alone: bool) -> Result<Exi
             dir.join(settings::FILE),
             daemon::store_folder(dir),
             daemon::keys_folder(dir),
+            dir.join(further::FOLDER),
         ];
         if taken.iter().any(|part| part.exists()) {
             return Err(Failure {
@@ -54,7 +60,17 @@ pub(super) fn run(dir: &Path, from: Option<From<'_>>, alone: bool) -> Result<Exi
         unpack(dir, from, &manifest).inspect_err(|_| drop(clear(dir)))?;
         say(&format!("a backup of {} of {}\n", manifest.member, manifest.made));
     }
-    settle(dir, how)?;
+    let settings = Settings::load(dir)?;
+    let places = match community {
+        Some(name) => vec![settings.place(dir, name)?],
+        None => settings.places(dir),
+    };
+    for place in places {
+        // A further community that never ran has signed nothing.
+        if place.is_first() || daemon::store_folder(&place.folder).exists() {
+            settle(&place, how)?;
+        }
+    }
     if from.is_some() {
         fs::remove_file(daemon::restoring(dir))?;
     }
@@ -79,6 +95,7 @@ fn clear(dir: &Path) -> std::io::Result<()> {
     };
     absent_is_well(fs::remove_dir_all(daemon::store_folder(dir)))?;
     absent_is_well(fs::remove_dir_all(daemon::keys_folder(dir)))?;
+    absent_is_well(fs::remove_dir_all(dir.join(further::FOLDER)))?;
     absent_is_well(fs::remove_file(dir.join(settings::FILE)))?;
     absent_is_well(fs::remove_file(daemon::restoring(dir)))
 }
@@ -96,7 +113,7 @@ fn manifest(folder: &Path) -> Result<Manifest, BackupError> {
     }
     let text = fs::read(&path).map_err(|e| none(e.to_string()))?;
     let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| none(e.to_string()))?;
-    if manifest.format != FORMAT {
+    if ![FORMAT, SEVERAL].contains(&manifest.format) {
         return Err(none(format!("its layout is {}", manifest.format)));
     }
     match manifest.files.iter().find(|file| !is_plain(&file.name)) {
@@ -105,16 +122,25 @@ fn manifest(folder: &Path) -> Result<Manifest, BackupError> {
     }
 }
 
-/// Whether a name stays inside the backup: a file, or a file in one of its two folders.
+/// Whether a name stays inside the backup: a file, or a file in one of a community's two folders.
 fn is_plain(name: &str) -> bool {
-    let file = name
+    let own = match name.strip_prefix("communities/") {
+        None => Some(name),
+        // Nothing of a further community lies beside its folders.
+        Some(further) => further
+            .split_once('/')
+            .filter(|(name, own)| further::check_name(name).is_ok() && own.contains('/'))
+            .map(|(_, own)| own),
+    };
+    let Some(own) = own else { return false };
+    let file = own
         .strip_prefix("log/")
-        .or_else(|| name.strip_prefix("keys/"))
-        .unwrap_or(name);
+        .or_else(|| own.strip_prefix("keys/"))
+        .unwrap_or(own);
     !file.is_empty() && !file.contains('/') && file != "." && file != ".."
 }
 
-/// Puts everything in its place, settings last: without them the folder is no node.
+/// Puts everything in its place. The file that says that a restore is under way stands meanwhile.
 fn unpack(dir: &Path, from: &From<'_>, manifest: &Manifest) -> Result<(), Failure> {
     for file in &manifest.files {
         let Copied { size, blake3, name } = backup::hashed(from.backup, &file.name)?;
@@ -122,23 +148,45 @@ fn unpack(dir: &Path, from: &From<'_>, manifest: &Manifest) -> Result<(), Failur
             return Err(BackupError::Changed(name).into());
         }
     }
-    backup::make_folder(&daemon::store_folder(dir).join("log"))?;
-    for file in manifest.files.iter().filter(|file| file.name.starts_with("log/")) {
-        backup::copy(
-            &from.backup.join(&file.name),
-            &daemon::store_folder(dir),
-            &file.name,
-        )?;
-    }
     // The settings say how the keys are to be kept, so they are read where they will be.
     backup::copy(&from.backup.join(settings::FILE), dir, settings::FILE)?;
-    keys(dir, from, manifest)
+    for place in Settings::load(dir)?.places(dir) {
+        let store = daemon::store_folder(&place.folder);
+        let segments = format!("{}log/", backup::part(&place));
+        let segments = manifest.files.iter().filter_map(|file| {
+            let name = file.name.strip_prefix(&segments)?;
+            Some((from.backup.join(&file.name), format!("log/{name}")))
+        });
+        let mut ran = place.is_first();
+        if ran {
+            backup::make_folder(&store.join("log"))?;
+        }
+        for (segment, name) in segments {
+            if !std::mem::replace(&mut ran, true) {
+                backup::make_folder(&store.join("log"))?;
+            }
+            backup::copy(&segment, &store, &name)?;
+        }
+        keys(&place, from, manifest)?;
+    }
+    Ok(())
 }
 
-fn keys(dir: &Path, from: &From<'_>, manifest: &Manifest) -> Result<(), Failure> {
+/// The folder of a community's keys beside the first's, which is kept apart.
+fn beside(first: &Path, place: &Place) -> PathBuf {
+    match place.is_first() {
+        true => first.to_owned(),
+        false => {
+            let node = first.parent().unwrap_or(Path::new(""));
+            daemon::keys_folder(&further::place_of(node, &place.name))
+        }
+    }
+}
+
+fn keys(place: &Place, from: &From<'_>, manifest: &Manifest) -> Result<(), Failure> {
     let folder = match from.keys {
-        Some(folder) => folder.to_owned(),
-        None if manifest.keys => from.backup.join("keys"),
+        Some(folder) => beside(folder, place),
+        None if manifest.keys => daemon::keys_folder(&from.backup.join(backup::part(place))),
         None => {
             return Err(Failure {
                 error: Box::new(BackupError::NoKeys),
@@ -146,9 +194,9 @@ fn keys(dir: &Path, from: &From<'_>, manifest: &Manifest) -> Result<(), Failure>
             });
         }
     };
-    let asked = daemon::wrapping(dir, &Settings::load(dir)?)?;
+    let asked = daemon::wrapping(&place.folder, &place.settings)?;
     let present = match from.passphrase {
-        Some(source) => Some(Wrapping::Passphrase(source.passphrase(dir)?)),
+        Some(source) => Some(Wrapping::Passphrase(source.passphrase(&place.folder)?)),
         None => None,
     };
     let keystore =
@@ -158,16 +206,16 @@ fn keys(dir: &Path, from: &From<'_>, manifest: &Manifest) -> Result<(), Failure>
                 "say with --passphrase where the passphrase is that the keys are under: file:PATH, env:NAME",
             ),
         })?;
-    Ok(keystore.export(&daemon::keys_folder(dir), &asked)?)
+    Ok(keystore.export(&daemon::keys_folder(&place.folder), &asked)?)
 }
 
 /// Looks at every frame, makes the index and leaves the note.
-fn settle(dir: &Path, how: Restored) -> Result<(), Failure> {
-    let settings = Settings::load(dir)?;
-    let (keystore, member) = daemon::open_member(dir, &settings)?;
+fn settle(place: &Place, how: Restored) -> Result<(), Failure> {
+    let (dir, settings) = (&place.folder, &place.settings);
+    let (keystore, member) = daemon::open_member(dir, settings)?;
     let folder = daemon::store_folder(dir);
-    let rotten = Store::verify(&folder, keystore.master(), &daemon::store_settings(&settings))?;
-    let opened = daemon::open_store(dir, &settings, &keystore, &member)?;
+    let rotten = Store::verify(&folder, keystore.master(), &daemon::store_settings(settings))?;
+    let opened = daemon::open_store(dir, settings, &keystore, &member)?;
     for finding in daemon::findings(&opened.opening) {
         say(&format!("found: {}\n", finding.found));
     }
@@ -194,7 +242,13 @@ mod tests {
 
     #[test]
     fn names_stay_inside_the_backup() {
-        for good in ["hansed.toml", "log/0000000000000001.seg", "keys/master.key"] {
+        for good in [
+            "hansed.toml",
+            "log/0000000000000001.seg",
+            "keys/master.key",
+            "communities/north/log/0000000000000001.seg",
+            "communities/north/keys/master.key",
+        ] {
             assert!(is_plain(good), "{good}");
         }
         for bad in [
@@ -206,6 +260,11 @@ mod tests {
             "log/",
             "keys/a/b",
             "x/y",
+            "communities/north",
+            "communities/north/hansed.toml",
+            "communities/../keys/x",
+            "communities/first/keys/x",
+            "communities/north/log/../x",
         ] {
             assert!(!is_plain(bad), "{bad}");
         }

@@ -24,15 +24,24 @@ struct Jumped {
 }
 
 pub(super) fn run(dir: &Path, confirm: bool) -> Result<ExitCode, Failure> {
-    let settings = Settings::load(dir)?;
-    let (keystore, member) = daemon::open_member(dir, &settings)?;
+    for place in Settings::load(dir)?.places(dir) {
+        if !place.is_first() {
+            say(&format!("community `{}`: ", place.name));
+        }
+        retain(&place.folder, &place.settings, confirm)?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn retain(dir: &Path, settings: &Settings, confirm: bool) -> Result<(), Failure> {
+    let (keystore, member) = daemon::open_member(dir, settings)?;
     let mut deriver = Deriver::new(member);
     let folder = daemon::store_folder(dir);
-    let store_settings = daemon::store_settings(&settings);
+    let store_settings = daemon::store_settings(settings);
     let (mut store, _) = Store::open(&folder, keystore.master(), &store_settings, &mut deriver)?;
     let Some((community, horizon)) = deriver.community() else {
         say("this node belongs to no community yet: there is nothing that could have passed its time\n");
-        return Ok(ExitCode::SUCCESS);
+        return Ok(());
     };
     let now = clock::now();
     let reader = store.reader();
@@ -77,5 +86,5 @@ pub(super) fn run(dir: &Path, confirm: bool) -> Result<ExitCode, Failure> {
     for span in done.damaged {
         say(&format!("a damaged stretch went with its segment: {span}\n"));
     }
-    Ok(ExitCode::SUCCESS)
+    Ok(())
 }

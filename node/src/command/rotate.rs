@@ -9,16 +9,16 @@ use super::{Failure, say};
 use crate::settings::Settings;
 use crate::{clock, daemon};
 
-pub(super) fn run(dir: &Path, out: &Path) -> Result<ExitCode, Failure> {
-    let settings = Settings::load(dir)?;
-    let (keystore, member) = daemon::open_member(dir, &settings)?;
+pub(super) fn run(dir: &Path, community: &str, out: &Path) -> Result<ExitCode, Failure> {
+    let place = Settings::load(dir)?.place(dir, community)?;
+    let (keystore, member) = daemon::open_member(&place.folder, &place.settings)?;
     let (signing, sealing) = member.rotate(&keystore)?;
     let request = Request::new(
         member.profile.clone(),
         &signing,
         sealing.public(),
         &member.node,
-        settings.mesh.dialable(),
+        place.settings.mesh.dialable(),
         clock::now(),
     );
     std::fs::write(out, request.write(&signing))?;

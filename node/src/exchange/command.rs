@@ -6,8 +6,8 @@ use hanse_protocol::local;
 use tokio::sync::oneshot;
 
 use super::{
-    Actor, BodyFate, CharterFate, Deed, ExchangeError, Healed, Idle, Review, Verdict, VerdictReply, ahead,
-    membership,
+    Actor, BodyFate, CharterFate, Deed, ExchangeError, Forward, ForwardFate, Healed, Idle, Review, Verdict,
+    VerdictReply, ahead, membership,
 };
 use crate::store::entry::Origin;
 
@@ -55,7 +55,8 @@ pub(super) enum Command {
         kind: String,
         bytes: Vec<u8>,
     },
-    Witness(Vec<Deed>, Option<(&'static str, Vec<u8>)>, Reply<()>),
+    Witness(Vec<Deed>, Option<(String, Vec<u8>)>, Reply<()>),
+    Forward(Box<Forward>, Reply<ForwardFate>),
     Retract(Actor, RecordId, Reply<local::RetractReply>),
     Review(Actor, RecordId, Review, Reply<local::ReviewReply>),
     Retain(Actor, bool, Reply<local::RetainReply>),
@@ -92,6 +93,7 @@ impl Command {
             Self::Witness(_, _, reply) => refuse(reply),
             Self::Retract(_, _, reply) => refuse(reply),
             Self::Review(_, _, _, reply) => refuse(reply),
+            Self::Forward(_, reply) => refuse(reply),
             // What leaves makes room.
             other @ (Self::Retain(..) | Self::Compared { .. }) => return Some(other),
             // A cursor that has moved on: a few bytes, and only after something was committed.

@@ -92,6 +92,21 @@ impl Joined {
     }
 }
 
+impl Terms {
+    /// When a record is made.
+    pub(super) fn created(&self) -> Timestamp {
+        self.created
+    }
+
+    /// Has it expire no later than this.
+    pub(super) fn expiring(self, at_latest: Timestamp) -> Self {
+        Self {
+            expires: self.expires.min(at_latest),
+            ..self
+        }
+    }
+}
+
 impl Worker {
     /// Publishes objects; the reply goes out after the commit.
     pub(super) fn publish(
@@ -338,14 +353,23 @@ impl Worker {
         let content = Content::write(terms.unmarked, terms.floor, &draft.objects);
         let invalid = |error: &dyn std::fmt::Display| ExchangeError::Invalid(error.to_string());
         let packed = compress::pack(&content).map_err(|error| invalid(&error))?;
-        let body = match audience {
-            Audience::Community => Body::Open(packed),
-            Audience::Members(readers) => {
-                let body = self.seal_to(charters, terms, Kind::Objects, &packed, readers)?;
-                return Ok((body, content.len()));
-            }
-        };
+        let body = self.locked(charters, terms, Kind::Objects, audience, packed)?;
         Ok((body.encode(), content.len()))
+    }
+
+    /// A body in the open, or sealed to its readers.
+    pub(super) fn locked(
+        &self,
+        charters: &CharterChain,
+        terms: &Terms,
+        kind: Kind,
+        audience: &Audience,
+        packed: compress::Packed,
+    ) -> Result<Body, ExchangeError> {
+        match audience {
+            Audience::Community => Ok(Body::Open(packed)),
+            Audience::Members(readers) => self.seal_to(charters, terms, kind, &packed, readers),
+        }
     }
 
     /// A body sealed to these members, and to our own nodes.
@@ -356,7 +380,7 @@ impl Worker {
         kind: Kind,
         packed: &compress::Packed,
         readers: &BTreeSet<Handle>,
-    ) -> Result<Vec<u8>, ExchangeError> {
+    ) -> Result<Body, ExchangeError> {
         let keys = sealing_keys(charters, &self.member.profile.handle, readers)?;
         let own = self.member.sealing_under(charters.charter());
         let own = own.ok_or(ExchangeError::NoCommunity)?;
@@ -370,7 +394,7 @@ impl Worker {
         };
         let sealed = seal::seal(packed, &keys, own, &binding, &mut rand::rng());
         let sealed = sealed.map_err(|error| ExchangeError::Invalid(error.to_string()))?;
-        Ok(Body::Sealed(sealed).encode())
+        Ok(Body::Sealed(sealed))
     }
 
     pub(super) fn next_header(&self, charters: &CharterChain, terms: &Terms, body: &[u8]) -> Header {

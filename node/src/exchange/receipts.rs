@@ -308,7 +308,9 @@ impl Worker {
         let packed = compress::pack(&content);
         let packed = packed.map_err(|error| ExchangeError::Invalid(error.to_string()))?;
         let readers = [author.clone()].into();
-        let body = self.seal_to(charters, &terms, Kind::Receipt, &packed, &readers)?;
+        let body = self
+            .seal_to(charters, &terms, Kind::Receipt, &packed, &readers)?
+            .encode();
         self.check_room(charters, &terms, [body.len()].into_iter())?;
         self.fits_content(&budget, terms.created, [content.len()].into_iter())?;
         let header = Header {

@@ -115,6 +115,7 @@ impl Command {
         match self {
             Self::Publish(_, _, reply) => refuse(reply),
             Self::Retract(_, _, reply) => refuse(reply),
+            Self::Forward(_, reply) => refuse(reply),
             Self::Admit(_, _, reply) => refuse(reply),
             Self::Expel(_, _, reply) => refuse(reply),
             Self::Propose(_, _, reply) | Self::Endorse(_, _, reply) => refuse(reply),

@@ -25,6 +25,7 @@ use crate::store::{Reader, Store, StoreSettings};
 mod abuse;
 mod attacks;
 mod charter;
+mod forwarding;
 mod frozen;
 mod full;
 mod keeping;

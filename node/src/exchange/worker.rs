@@ -489,6 +489,7 @@ impl Worker {
                 self.batch.push(Entry::Note(note), None);
             }
             Command::Retain(actor, confirm, reply) => self.retain(&actor, confirm, reply),
+            Command::Forward(forward, reply) => self.forward(&forward, reply),
             Command::Retract(actor, id, reply) => self.retract(&actor, &id, reply),
             Command::Review(actor, id, review, reply) => self.review(&actor, id, review, reply),
             Command::Compared {
@@ -501,7 +502,6 @@ impl Worker {
                     self.audit(&deed.actor.0, deed.action, deed.subject, None);
                 }
                 if let Some((kind, bytes)) = note {
-                    let kind = kind.to_owned();
                     self.batch
                         .push(Entry::Note(crate::store::entry::NoteEntry { kind, bytes }), None);
                 }

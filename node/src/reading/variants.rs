@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use hanse_protocol::identity::Handle;
+use hanse_protocol::identity::{CommunityId, Handle};
 use hanse_protocol::local::Match;
 use hanse_protocol::timestamp::Timestamp;
 
@@ -11,6 +11,8 @@ use hanse_protocol::timestamp::Timestamp;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Key {
     pub(super) author: Handle,
+    /// Of what was passed on: the community it was signed in, and by whom.
+    pub(super) origin: Option<(CommunityId, Handle)>,
     pub(super) id: String,
     pub(super) version: Timestamp,
 }
@@ -71,12 +73,14 @@ mod tests {
                 let author: Handle = author.parse().unwrap();
                 let key = Key {
                     author: author.clone(),
+                    origin: None,
                     id: "tool--1".to_owned(),
                     version: Timestamp::from_millis(*version),
                 };
                 let found = Match {
                     record: RecordId([number; 32]),
                     author,
+                    forwarded: None,
                     tlp: Tlp::Green,
                     redacted: *redacted,
                     object: RawValue::from_string("{}".to_owned()).unwrap(),

@@ -129,3 +129,62 @@ fn without_a_member_it_says_to_run_init() {
     let error = Settings::load_with(folder.path(), variables(&[])).unwrap_err();
     assert_eq!(error.to_string(), "`member.handle` is not set: run `hansed init`");
 }
+
+const HARBOUR: &str =
+    "[communities.south-harbour]\nlisten = [\"/ip4/127.0.0.1/tcp/7480\"]\nhandle = \"other\"\n";
+
+#[test]
+fn a_further_community_has_member_mesh_and_folder_of_its_own_and_the_rest_is_the_nodes() {
+    let folder = folder_with(&format!("[keys]\npassphrase = \"file:secret\"\n{HARBOUR}"));
+    let text = std::fs::read_to_string(folder.path().join(FILE)).unwrap();
+    let text = text.replacen("\n[keys]\n", "\n", 1);
+    std::fs::write(folder.path().join(FILE), text).unwrap();
+    let settings = Settings::load_with(folder.path(), variables(&[])).unwrap();
+    let places = settings.places(folder.path());
+    let [first, harbour] = &places[..] else {
+        panic!("two communities: {places:?}");
+    };
+    assert!(first.is_first() && !harbour.is_first());
+    assert_eq!(first.folder, folder.path());
+    assert_eq!(first.settings.mesh.listen, ["/ip4/0.0.0.0/tcp/7475"]);
+    assert_eq!(harbour.folder, folder.path().join("communities/south-harbour"));
+    assert_eq!(harbour.settings.member.handle.as_str(), "other");
+    assert_eq!(harbour.settings.member.name, acme().name);
+    assert_eq!(harbour.settings.mesh.listen, ["/ip4/127.0.0.1/tcp/7480"]);
+    assert_eq!(
+        harbour.settings.keys.passphrase,
+        crate::keystore::Source::File(folder.path().join("secret"))
+    );
+    let unknown = settings.place(folder.path(), "north").unwrap_err().to_string();
+    assert!(unknown.contains("there are: first, south-harbour"), "{unknown}");
+}
+
+#[test]
+fn what_is_wrong_with_a_further_community_is_named() {
+    let cases = [
+        (
+            HARBOUR.replace("listen", "listn"),
+            "unknown key `communities.south-harbour.listn`",
+        ),
+        (HARBOUR.replace("listen", "external"), "a port of its own"),
+        (
+            HARBOUR.replace("7480", "7475").replace("127.0.0.1", "0.0.0.0"),
+            "`first` and `south-harbour` both listen",
+        ),
+        (
+            HARBOUR.replace("south-harbour", "first"),
+            "of the node's folder itself",
+        ),
+        (HARBOUR.replace("south-harbour", "South"), "is no name"),
+        (HARBOUR.replace("/ip4/127.0.0.1/tcp/", ""), "no multiaddress"),
+        (
+            HARBOUR.replace("\"other\"", "\"Other\""),
+            "`south-harbour`: member.handle",
+        ),
+    ];
+    for (extra, expected) in cases {
+        let folder = folder_with(&extra);
+        let error = Settings::load_with(folder.path(), variables(&[])).unwrap_err();
+        assert!(error.to_string().contains(expected), "{error}");
+    }
+}

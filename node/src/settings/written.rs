@@ -1,5 +1,6 @@
 //! The settings as they are written, and what is checked before they count.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::str::FromStr;
 use std::time::Duration;
@@ -9,6 +10,7 @@ use hanse_protocol::limits;
 use hanse_protocol::local::span;
 use serde::Deserialize;
 
+use super::further::{self, WrittenFurther};
 use super::{
     Api, Engine, Healing, Keys, Log, LogFormat, Master, Mesh, MeshProfile, Settings, SettingsError, Store,
 };
@@ -33,16 +35,18 @@ pub(super) struct Written {
     keys: WrittenKeys,
     healing: WrittenHealing,
     log: WrittenLog,
+    #[serde(default)]
+    communities: BTreeMap<String, WrittenFurther>,
 }
 
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenMember {
-    handle: Option<String>,
-    name: Option<String>,
-    kind: Option<String>,
-    sector: Option<String>,
-    country: Option<String>,
+pub(super) struct WrittenMember {
+    pub(super) handle: Option<String>,
+    pub(super) name: Option<String>,
+    pub(super) kind: Option<String>,
+    pub(super) sector: Option<String>,
+    pub(super) country: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -54,11 +58,11 @@ struct WrittenApi {
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct WrittenMesh {
-    listen: Vec<String>,
-    external: Vec<String>,
-    profile: MeshProfile,
-    quic: bool,
+pub(super) struct WrittenMesh {
+    pub(super) listen: Vec<String>,
+    pub(super) external: Vec<String>,
+    pub(super) profile: MeshProfile,
+    pub(super) quic: bool,
 }
 
 #[derive(Deserialize)]
@@ -93,7 +97,7 @@ struct WrittenLog {
 
 impl Written {
     pub(super) fn check(self) -> Result<Settings, SettingsError> {
-        Ok(Settings {
+        let mut settings = Settings {
             member: self.member.check()?,
             api: self.api.check()?,
             mesh: self.mesh.check()?,
@@ -101,12 +105,15 @@ impl Written {
             keys: self.keys.check()?,
             healing: self.healing.check()?,
             log: self.log.check()?,
-        })
+            communities: BTreeMap::new(),
+        };
+        settings.communities = further::check(self.communities, &settings)?;
+        Ok(settings)
     }
 }
 
 impl WrittenMember {
-    fn check(self) -> Result<Profile, SettingsError> {
+    pub(super) fn check(self) -> Result<Profile, SettingsError> {
         let profile = Profile {
             handle: parse("member.handle", self.handle)?,
             name: self.name.ok_or(SettingsError::NotSet("member.name"))?,
@@ -150,7 +157,7 @@ impl WrittenApi {
 }
 
 impl WrittenMesh {
-    fn check(self) -> Result<Mesh, SettingsError> {
+    pub(super) fn check(self) -> Result<Mesh, SettingsError> {
         check_list("mesh.listen", &self.listen)?;
         check_list("mesh.external", &self.external)?;
         for (key, addresses) in [("mesh.listen", &self.listen), ("mesh.external", &self.external)] {
@@ -268,7 +275,7 @@ fn check_list(key: &'static str, texts: &[String]) -> Result<(), SettingsError> 
     }
 }
 
-fn refused(key: &'static str, reason: impl Into<String>) -> SettingsError {
+pub(super) fn refused(key: &'static str, reason: impl Into<String>) -> SettingsError {
     SettingsError::Value {
         key,
         reason: reason.into(),

@@ -213,6 +213,7 @@ pub(crate) fn drawer_number(drawer: Drawer) -> u8 {
         Drawer::Receipts => 5,
         Drawer::Quarantine => 6,
         Drawer::Owed => 7,
+        Drawer::Forwarded => 8,
     }
 }
 

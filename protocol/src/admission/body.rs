@@ -1,9 +1,12 @@
 //! The upper rungs of the ladder, from where a header has its body beside it: whole, opened or opaque, sound.
 
+use std::sync::Arc;
+
 use super::{Admitted, Verified};
 use crate::charter::CharterChain;
 use crate::compress::{CompressError, Packed};
 use crate::content::Content;
+use crate::forwarded::{Forwarded, Provenance};
 use crate::identity::keys::{SealingKey, SealingPublic};
 use crate::identity::{CommunityId, RecordId};
 use crate::limits;
@@ -17,8 +20,19 @@ use crate::tlp::Tlp;
 /// The same before it is decompressed.
 type Unlocked = Option<(Packed, bool)>;
 
-/// Content and whether it was sealed; `None` if it is not ours to read.
-type Unpacked = Option<(Vec<u8>, bool)>;
+/// Content that was unpacked.
+#[derive(Clone, Debug)]
+struct Plain {
+    content: Vec<u8>,
+    /// Bytes that were unpacked for it.
+    cost: usize,
+    sealed: bool,
+    /// Of a forwarded record: where it came from.
+    provenance: Option<Arc<Provenance>>,
+}
+
+/// Content; `None` if it is not ours to read.
+type Unpacked = Option<Plain>;
 
 impl Verified {
     /// Opens the body that came along, before it is known whether the header is admitted: what
@@ -29,13 +43,13 @@ impl Verified {
         body: &[u8],
         reader: &Reader,
         charters: &CharterChain,
-        room: impl FnOnce(usize) -> bool,
+        room: impl FnMut(usize) -> bool,
     ) -> Option<Unsealed> {
         let header = &self.signed.header;
         if body.len() > limits::BODY || BodyHash::of(body) != header.body_hash {
             return None;
         }
-        let content = match unpack_within(unseal(header, body, reader, charters), room) {
+        let content = match unpack_within(unseal(header, body, reader, charters), header, charters, room) {
             Err(Refusal::OverBudget) => return None,
             content => content,
         };
@@ -146,32 +160,35 @@ impl Whole {
         ahead: Option<Unsealed>,
         reader: &Reader,
         charters: &CharterChain,
-        room: impl FnOnce(usize) -> bool,
+        mut room: impl FnMut(usize) -> bool,
     ) -> Result<Reading, (Box<Self>, Refusal)> {
         // One id names one body hash, and both bodies have that hash.
         let header = &self.admitted.header;
         let fits =
             |found: &Unsealed| found.id == self.admitted.id && found.author == author_keys(charters, header);
         let content = match ahead.filter(fits).map(|found| found.content) {
-            Some(Ok(Some((content, sealed)))) => {
-                let within = room(content.len());
-                within
-                    .then_some(Some((content, sealed)))
-                    .ok_or(Refusal::OverBudget)
+            Some(Ok(Some(found))) => {
+                let within = room(found.cost);
+                within.then_some(Some(found)).ok_or(Refusal::OverBudget)
             }
             Some(nothing) => nothing,
-            None => unpack_within(unseal(header, &self.body, reader, charters), room),
+            None => {
+                let unlocked = unseal(header, &self.body, reader, charters);
+                unpack_within(unlocked, header, charters, room)
+            }
         };
         self.opened(content)
     }
 
     fn opened(self, content: Result<Unpacked, Refusal>) -> Result<Reading, (Box<Self>, Refusal)> {
         match content {
-            Ok(Some((content, sealed))) => Ok(Reading::Opened(Opened {
+            Ok(Some(found)) => Ok(Reading::Opened(Opened {
                 admitted: self.admitted,
                 body: self.body,
-                content,
-                sealed,
+                content: found.content,
+                cost: found.cost,
+                sealed: found.sealed,
+                provenance: found.provenance,
             })),
             Ok(None) => Ok(Reading::Opaque(self)),
             Err(refusal) => Err((Box::new(self), refusal)),
@@ -199,24 +216,47 @@ fn unseal(
     }
 }
 
-/// Unpacks what was opened, if there is room for as many bytes as it declares.
+/// Unpacks what was opened, if there is room for as many bytes as it declares. Of a forwarded record what
+/// it holds is checked and unpacked, too.
 fn unpack_within(
     unlocked: Result<Unlocked, Refusal>,
-    room: impl FnOnce(usize) -> bool,
+    header: &Header,
+    charters: &CharterChain,
+    mut room: impl FnMut(usize) -> bool,
 ) -> Result<Unpacked, Refusal> {
     let Some((packed, sealed)) = unlocked? else {
         return Ok(None);
     };
+    let content = unpack(&packed, &mut room)?;
+    let cost = content.len();
+    if header.kind != Kind::Forwarded {
+        return Ok(Some(Plain {
+            content,
+            cost,
+            sealed,
+            provenance: None,
+        }));
+    }
+    let (provenance, packed) = Forwarded::decode(&content)?.check(charters.community(), header)?;
+    let content = unpack(&packed, &mut room)?;
+    Ok(Some(Plain {
+        cost: cost.saturating_add(content.len()),
+        content,
+        sealed,
+        provenance: Some(Arc::new(provenance)),
+    }))
+}
+
+fn unpack(packed: &Packed, room: &mut impl FnMut(usize) -> bool) -> Result<Vec<u8>, Refusal> {
     // What declares more than content may have is refused without being unpacked.
     let declared = usize::try_from(packed.raw_len).unwrap_or(usize::MAX);
     if declared <= limits::CONTENT && !room(declared) {
         return Err(Refusal::OverBudget);
     }
-    let content = packed.unpack().map_err(|error| match error {
+    packed.unpack().map_err(|error| match error {
         CompressError::UnknownDictionary(_) => Refusal::UnknownDictionary,
         _ => Refusal::BodyMalformed,
-    })?;
-    Ok(Some((content, sealed)))
+    })
 }
 
 fn author_keys(charters: &CharterChain, header: &Header) -> Vec<SealingPublic> {
@@ -245,7 +285,9 @@ pub struct Opened {
     admitted: Admitted,
     body: Vec<u8>,
     content: Vec<u8>,
+    cost: usize,
     sealed: bool,
+    provenance: Option<Arc<Provenance>>,
 }
 
 impl std::fmt::Debug for Opened {
@@ -289,9 +331,15 @@ impl Opened {
         crate::receipt::decode(&self.content).map_err(|_| Refusal::Content)
     }
 
-    /// Size of the content, bytes.
+    /// Bytes that were unpacked for the content.
     pub fn content_bytes(&self) -> usize {
-        self.content.len()
+        self.cost
+    }
+
+    /// Of a forwarded record: where it came from. The objects are those of its author there, whose
+    /// signature was verified.
+    pub fn provenance(&self) -> Option<&Provenance> {
+        self.provenance.as_deref()
     }
 
     /// Whether it was sealed.
@@ -310,19 +358,8 @@ impl Opened {
     /// # Errors
     /// [`Refusal::Content`], [`Refusal::Object`], [`Refusal::OpenBeyondFloor`].
     pub fn sound(&self) -> Result<Sound<'_>, Refusal> {
-        let content = Content::read(&self.content).map_err(|_| Refusal::Content)?;
-        let mut objects = Vec::with_capacity(content.objects.len());
-        let mut values = limits::JSON_VALUES;
-        for (index, raw) in content.objects.iter().enumerate() {
-            let object =
-                Object::parse_within(raw, &mut values).map_err(|reason| Refusal::Object { index, reason })?;
-            let tlp = object.tlp(content.unmarked, content.floor);
-            if !self.sealed && !tlp.openly() {
-                return Err(Refusal::OpenBeyondFloor(tlp));
-            }
-            objects.push(object);
-        }
-        Ok(Sound { content, objects })
+        // What is passed on came in the open at its origin, however it came here.
+        Sound::read(&self.content, !self.sealed || self.provenance.is_some())
     }
 
     /// The objects at these places with their markings, without a look at the others: for a record
@@ -357,6 +394,28 @@ pub struct Placed<'a> {
     pub tlp: Tlp,
     /// How much was struck out of it before it was signed; zero as issued.
     pub redacted: u16,
+}
+
+impl<'a> Sound<'a> {
+    /// Checks the objects of a content, that came in the open or did not.
+    ///
+    /// # Errors
+    /// Those of [`Opened::sound`].
+    pub fn read(content: &'a [u8], open: bool) -> Result<Self, Refusal> {
+        let content = Content::read(content).map_err(|_| Refusal::Content)?;
+        let mut objects = Vec::with_capacity(content.objects.len());
+        let mut values = limits::JSON_VALUES;
+        for (index, raw) in content.objects.iter().enumerate() {
+            let object =
+                Object::parse_within(raw, &mut values).map_err(|reason| Refusal::Object { index, reason })?;
+            let tlp = object.tlp(content.unmarked, content.floor);
+            if open && !tlp.openly() {
+                return Err(Refusal::OpenBeyondFloor(tlp));
+            }
+            objects.push(object);
+        }
+        Ok(Self { content, objects })
+    }
 }
 
 /// Objects that may be believed to be what their author said.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::failure::Failure;
-use super::text::{short, table};
+use super::text::{short, signed_by, table};
 use super::{Console, Exit};
 use crate::client::Client;
 
@@ -29,7 +29,7 @@ const CELL: usize = 70;
 /// Of an object from which its author struck something for its readers, what is shown is what it gave us
 /// with the least struck, and TLP is followed by how much that was.
 ///
-/// With --json: {"matches":[{"record","author","tlp","redacted","object"}],"more"} where `object` is the
+/// With --json: {"matches":[{"record","author","forwarded","tlp","redacted","object"}],"more"} where `object` is the
 /// object as it was signed, byte for byte, `redacted` is left out if nothing was struck, and `more` tells
 /// whether there are more than --limit.
 /// The exit code is 1 if nothing matches.
@@ -101,7 +101,7 @@ pub(super) fn matches(matches: &[Match]) -> String {
         .map(|found| {
             let summary = Summary::of(&found.object);
             [
-                found.author.to_string(),
+                signed_by(&found.author, found.forwarded.as_ref()),
                 marking(found.tlp, found.redacted),
                 summary.version,
                 summary.id,

@@ -5,7 +5,7 @@ use hanse_protocol::identity::RecordId;
 use hanse_protocol::local::RecordView;
 
 use super::failure::Failure;
-use super::text::{bytes, facts, one_line, shown};
+use super::text::{bytes, facts, one_line, shown, signed_by};
 use super::{Console, Exit, search};
 use crate::client::Client;
 
@@ -14,9 +14,9 @@ use crate::client::Client;
 /// A record is named by its id of 64 hexadecimal digits, a STIX object by its id. An object can have
 /// several versions, of one author or of several; the newest comes first.
 ///
-/// With --json a record: {"id","position","author","lane","epoch","seq","equivocation",
+/// With --json a record: {"id","position","author","forwarded","lane","epoch","seq","equivocation",
 /// "charter","created","expires","kind","replaces","body_bytes","state","objects":[{"tlp","redacted","object"}]} with
-/// instants in RFC 3339; an object: {"versions":[{"record","author","tlp","redacted","object"}]}. How much was
+/// instants in RFC 3339; an object: {"versions":[{"record","author","forwarded","tlp","redacted","object"}]}. How much was
 /// struck out of an object for its readers is left out if nothing was.
 /// The exit code is 1 if it is not held here, or not for this token. Of what has expired no object is
 /// shown.
@@ -81,7 +81,7 @@ fn told(record: &RecordView) -> String {
         .map_or_else(|| "nothing".to_owned(), |id| id.to_string());
     facts(&[
         ("record", record.id.to_string()),
-        ("author", record.author.to_string()),
+        ("author", signed_by(&record.author, record.forwarded.as_ref())),
         ("kind", format!("{:?}", record.kind).to_lowercase()),
         ("created", record.created.to_string()),
         ("expires", record.expires.to_string()),

@@ -5,7 +5,7 @@ use futures::StreamExt;
 use hanse_protocol::local::{PAGE, RecordView};
 
 use super::failure::Failure;
-use super::text::one_line;
+use super::text::{one_line, signed_by};
 use super::{Console, Exit};
 use crate::client::Client;
 use crate::events::Heard;
@@ -16,7 +16,7 @@ use crate::events::Heard;
 /// again, which it says once on standard error: nothing is missed or doubled. A record's position is what to go on after later. With
 /// --no-follow it prints what there is and ends. Of what has expired no object is shown.
 ///
-/// With --json one document a line: {"id","position","author","lane","epoch","seq","equivocation",
+/// With --json one document a line: {"id","position","author","forwarded","lane","epoch","seq","equivocation",
 /// "charter","created","expires","kind","replaces","body_bytes","state","objects":[{"tlp","object"}]} with
 /// RFC 3339 instants; `objects` only with --objects.
 #[derive(Args)]
@@ -96,7 +96,7 @@ fn told(record: &RecordView) -> String {
         "{:>8}  {}  {:<20}  {:<10}  {:<8}  {}\n",
         record.position,
         record.created,
-        record.author,
+        signed_by(&record.author, record.forwarded.as_ref()),
         kind.to_lowercase(),
         state.to_lowercase(),
         record.id

@@ -654,3 +654,41 @@ fn what_is_to_be_mended_is_told_where_it_comes_about_and_no_refusal_is_without_a
     let misspelt = desk.run(&["publish", &file, "--json", "--tlp", "mauve"]);
     assert_eq!(misspelt.json()["error"]["type"], "urn:hanse:command:usage");
 }
+
+#[test]
+fn every_command_speaks_for_the_community_it_is_told() {
+    let node = Fake::start(|asked| match asked.line.as_str() {
+        "GET /v1/communities" => {
+            let listed = r#"{"communities":[{"name":"first","member":"acme-water"},{"name":"north",
+                "member":"acme","community":"4242424242424242424242424242424242424242424242424242424242424242",
+                "title":"North League","charter":3}]}"#;
+            (200, listed.to_owned())
+        }
+        _ => problem("unknown-community", 404),
+    });
+    let desk = Desk::new(&node.api);
+    let listed = desk.run(&["communities", "--community", "north"]);
+    assert_eq!(listed.exit, 0, "{}", listed.err);
+    assert!(
+        listed.out.contains("none yet") && listed.out.contains("North League"),
+        "{}",
+        listed.out
+    );
+    for arguments in [
+        vec!["members"],
+        vec!["--community", "north", "members"],
+        vec!["members", "--community", "a/b"],
+    ] {
+        assert_eq!(desk.run(&arguments).exit, 4);
+    }
+    let asked: Vec<String> = node.asked().into_iter().map(|asked| asked.line).collect();
+    assert_eq!(
+        asked,
+        [
+            "GET /v1/communities",
+            "GET /v1/members",
+            "GET /communities/north/v1/members",
+            "GET /communities/a%2Fb/v1/members",
+        ]
+    );
+}

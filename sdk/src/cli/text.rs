@@ -1,5 +1,8 @@
 //! Text for people: aligned tables, and others' words made harmless for a terminal.
 
+use hanse_protocol::identity::Handle;
+use hanse_protocol::local::ForwardedFrom;
+
 /// Text of others as a terminal may show it: control characters and those that turn the direction
 /// of text are written out.
 pub(super) fn shown(text: &str) -> String {
@@ -30,6 +33,18 @@ pub(super) fn short(text: &str, most: usize) -> String {
     match text.char_indices().nth(most) {
         None => shown(text),
         Some((end, _)) => shown(text.get(..end).unwrap_or_default()) + "…",
+    }
+}
+
+/// Who signed what is shown, and who passed it on if it is of another community.
+pub(super) fn signed_by(author: &Handle, forwarded: Option<&ForwardedFrom>) -> String {
+    match forwarded {
+        None => author.to_string(),
+        Some(from) => format!(
+            "{} of community {}, forwarded by {author}",
+            from.author,
+            from.community.short()
+        ),
     }
 }
 

@@ -9,6 +9,7 @@ use hanse_protocol::charter::chain::Offered;
 use hanse_protocol::charter::join::{Invite, Request};
 use hanse_protocol::charter::proposal::Proposal;
 use hanse_protocol::charter::{CharterChain, CharterHash, SignedCharter, Unread};
+use hanse_protocol::forwarded::Forwarded;
 use hanse_protocol::identity::keys::SealingKey;
 use hanse_protocol::presence::{Head, Presence};
 use hanse_protocol::record::{BodyHash, Header, Kind};
@@ -26,6 +27,7 @@ struct Known {
     headers: BTreeSet<Vec<u8>>,
     charters: BTreeSet<CharterHash>,
     said: BTreeSet<Vec<u8>>,
+    forwarded: BTreeSet<Vec<u8>>,
     request: Request,
     packed: BTreeSet<String>,
 }
@@ -64,6 +66,7 @@ static KNOWN: LazyLock<Known> = LazyLock::new(|| {
         headers: bytes("admission").into_iter().chain(bytes("header")).collect(),
         charters: charters.collect(),
         said: bytes("presence").into_iter().chain(bytes("head")).collect(),
+        forwarded: bytes("forwarded"),
         request: Request::read(text).expect("a request"),
         packed: opened.map(|vector| vector.expect["zstd"].to_string()).collect(),
     }
@@ -85,20 +88,35 @@ pub(super) fn header(data: &[u8]) {
     }
 }
 
+pub(super) fn forwarded(data: &[u8]) {
+    let Ok(forwarded) = Forwarded::decode(data) else {
+        return;
+    };
+    assert_eq!(forwarded.encode(), data, "its one spelling");
+    let outer = Header {
+        kind: Kind::Forwarded,
+        ..any_header()
+    };
+    if let Ok((from, _)) = forwarded.check(KNOWN.chain.community(), &outer) {
+        assert!(
+            KNOWN.forwarded.contains(data),
+            "a forged record of another community"
+        );
+        assert_eq!(from.key, forwarded.key);
+    }
+}
+
 /// The water company's key.
 fn signing_key() -> hanse_protocol::identity::keys::VerifyingKey {
     hanse_protocol::identity::keys::SigningKey::from_seed(&[11; 32]).verifying_key()
 }
 
-pub(super) fn sealed_body(data: &[u8]) {
-    let Ok(Body::Sealed(sealed)) = Body::decode(data) else {
-        return;
-    };
-    let chain = &KNOWN.chain;
-    let header = Header {
+/// A header of the water company, as good as any.
+fn any_header() -> Header {
+    Header {
         author: "acme-water".parse().expect("a handle"),
         lane: 0,
-        charter: chain.newest().reference(),
+        charter: KNOWN.chain.newest().reference(),
         epoch: 0,
         seq: 1,
         prev: None,
@@ -108,7 +126,15 @@ pub(super) fn sealed_body(data: &[u8]) {
         replaces: None,
         body_length: 0,
         body_hash: BodyHash([0; 32]),
+    }
+}
+
+pub(super) fn sealed_body(data: &[u8]) {
+    let Ok(Body::Sealed(sealed)) = Body::decode(data) else {
+        return;
     };
+    let chain = &KNOWN.chain;
+    let header = any_header();
     let author = [SealingKey::from_bytes(&[13; 32]).public()];
     for secret in [3, 13, 23, 33] {
         let reader = [SealingKey::from_bytes(&[secret; 32])];

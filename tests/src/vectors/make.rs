@@ -17,6 +17,7 @@ use super::read::outcome;
 mod bodies;
 mod charters;
 mod comparing;
+mod forwarded;
 mod headers;
 mod joining;
 mod mesh;
@@ -36,6 +37,7 @@ pub fn all() -> Vec<Vector> {
         headers::vectors(),
         bodies::vectors(),
         records::records(),
+        forwarded::vectors(),
         charters::vectors(),
         mesh::vectors(),
         comparing::vectors(),

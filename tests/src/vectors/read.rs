@@ -7,6 +7,7 @@ use hanse_protocol::charter::proposal::Proposal;
 use hanse_protocol::charter::{CharterChain, CharterError, SignedCharter, call};
 use hanse_protocol::compress::{CompressError, Packed};
 use hanse_protocol::content::Content;
+use hanse_protocol::forwarded::Forwarded;
 use hanse_protocol::frame::Frame;
 use hanse_protocol::heal;
 use hanse_protocol::identity::CommunityId;
@@ -74,6 +75,12 @@ pub fn outcome(kind: &str, given: &Value) -> Value {
         "receipt" => hanse_protocol::receipt::decode(&given.bytes("bytes"))
             .map(|told| json!({"told": told.iter().map(describe::receipt).collect::<Vec<_>>()}))
             .map_err(|_| refused("malformed")),
+        "forwarded" => Forwarded::decode(&given.bytes("bytes"))
+            .map(|of| {
+                json!({"origin": of.origin, "key": hex(of.key.as_bytes()), "header": hex(&of.header),
+                    "body": hex(&of.body)})
+            })
+            .map_err(|flaw| refused(flaw.name())),
         "signing-key" => VerifyingKey::from_bytes(&given.array("key"))
             .map(|key| json!({"id": key.id()}))
             .map_err(named),
@@ -281,10 +288,13 @@ fn record(given: Given<'_>) -> Read {
         .iter()
         .map(|object| json!({"text": object.raw(), "tlp": object.tlp(unmarked, floor)}))
         .collect();
-    Ok(
-        json!({"id": id, "sealed": opened.is_sealed(), "unmarked": unmarked, "floor": floor,
-        "objects": objects}),
-    )
+    let mut read = json!({"id": id, "sealed": opened.is_sealed(), "unmarked": unmarked, "floor": floor,
+        "objects": objects});
+    if let Some(from) = opened.provenance() {
+        read["forwarded"] = json!({"community": from.community, "author": from.header.author,
+            "record": from.record, "key": hex(from.key.as_bytes())});
+    }
+    Ok(read)
 }
 
 fn content(given: Given<'_>) -> Read {

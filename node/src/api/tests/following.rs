@@ -80,12 +80,17 @@ async fn alone(folder: &Path) -> Alone {
         hosts: Vec::new(),
     };
     let stop = CancellationToken::new();
+    let served = Served {
+        name: "first".to_owned(),
+        member: "acme".parse().unwrap(),
+        exchange: exchange.clone(),
+        reading,
+        registry: Arc::default(),
+    };
     let serving = serve(
         &settings,
-        exchange.clone(),
-        reading,
+        vec![served],
         Tokens::open(folder).unwrap(),
-        Arc::default(),
         stop.clone(),
     );
     let Serving { address, task } = serving.await.unwrap();

@@ -38,11 +38,15 @@ pub enum Drawer {
     /// What authors are to be told of their records. Key: drawn 16 · the author's handle.
     #[n(6)]
     Owed,
+    /// What was passed on from other communities. Key: community id 32 · record id there 32. Paper: the id of
+    /// the record that it travels in here.
+    #[n(7)]
+    Forwarded,
 }
 
 impl Drawer {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Policies,
         Self::Rulings,
         Self::Originals,
@@ -50,6 +54,7 @@ impl Drawer {
         Self::Receipts,
         Self::Quarantine,
         Self::Owed,
+        Self::Forwarded,
     ];
 
     /// How many bytes of a key come before a handle in it, which no file shows in clear; `None` if there
@@ -58,7 +63,12 @@ impl Drawer {
         match self {
             Self::Receipts => Some(32),
             Self::Owed => Some(16),
-            Self::Policies | Self::Rulings | Self::Originals | Self::Waiting | Self::Quarantine => None,
+            Self::Policies
+            | Self::Rulings
+            | Self::Originals
+            | Self::Waiting
+            | Self::Quarantine
+            | Self::Forwarded => None,
         }
     }
 
