@@ -20,6 +20,7 @@ use crate::store::{self, Opening, Rebuilt, Store, StoreError, StoreSettings};
 use crate::tokens::{TokenError, Tokens};
 
 mod community;
+mod reload;
 
 use community::{Community, Ended, Writer, early};
 
@@ -74,6 +75,12 @@ pub enum DaemonError {
     /// One of several communities failed.
     #[error("the community `{0}` failed")]
     Community(String, #[source] Box<DaemonError>),
+    /// The policies in the node's folder.
+    #[error("the policies do not hold: {0}")]
+    Policies(#[from] crate::policy::PolicyErrors),
+    /// Signals cannot be listened for.
+    #[error("signals cannot be listened for")]
+    Signal(#[source] std::io::Error),
     /// A task ended that should not.
     #[error("the {0} ended early")]
     Ended(&'static str),
@@ -267,6 +274,9 @@ async fn run(
             served.and_then(|served| served.map_err(DaemonError::from)),
         )
     });
+    let reloads: Vec<_> = communities.iter().map(Community::reload).collect();
+    let stop_reloading = asking.child_token();
+    asks.spawn(async move { ("policies", reload_when_told(reloads, stop_reloading).await) });
     for forwarder in forwarders(&communities) {
         let stop = asking.child_token();
         asks.spawn(async move { ("forwarder", forwarder.run(stop).await.map_err(DaemonError::from)) });
@@ -361,4 +371,18 @@ pub fn findings(opening: &Opening) -> Vec<Finding> {
         add(format!("{} bodies lost their header", opening.orphans), lost);
     }
     findings
+}
+
+/// Reads policies again whenever the process is told to by SIGHUP.
+async fn reload_when_told(reloads: Vec<reload::Reload>, stop: CancellationToken) -> Result<(), DaemonError> {
+    let hangup = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup());
+    let mut hangup = hangup.map_err(DaemonError::Signal)?;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            _ = hangup.recv() => for reload in &reloads {
+                reload.now("SIGHUP").await;
+            },
+        }
+    }
 }

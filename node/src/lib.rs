@@ -44,7 +44,7 @@ pub mod reading;
 pub mod receiver;
 pub mod sender;
 pub mod settings;
-mod sharing;
+pub mod sharing;
 pub mod store;
 pub mod tokens;
 

@@ -29,6 +29,8 @@ pub struct Member {
     pub reader: Reader,
     /// Names this node on the mesh.
     pub node: SigningKey,
+    /// What replacement ids and pseudonyms hang on.
+    redaction: Zeroizing<[u8; 32]>,
 }
 
 /// Why keys cannot be read.
@@ -100,7 +102,13 @@ impl Member {
             rotated,
             reader: Reader { sealing },
             node: SigningKey::from_seed(&*key(NODE)?),
+            redaction: keystore.master().subkey("redaction"),
         })
+    }
+
+    /// The secret that replacement ids and pseudonyms hang on: who does not have it cannot tell whose they are.
+    pub(crate) fn redaction(&self) -> &[u8; 32] {
+        &self.redaction
     }
 
     /// Draws another signing key and another sealing key and stores them. They are used once a

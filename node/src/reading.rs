@@ -26,6 +26,7 @@ use crate::store::{Reader, StoreError, StoredRecord, unless_damaged};
 
 mod community;
 mod healing;
+mod preview;
 mod quarantine;
 mod variants;
 mod warnings;

@@ -13,11 +13,13 @@ use crate::tlp::Tlp;
 
 pub mod charter;
 pub mod quarantine;
+pub mod sharing;
 pub mod span;
 pub mod status;
 
 pub use charter::*;
 pub use quarantine::*;
+pub use sharing::*;
 pub use status::*;
 
 /// Largest request body, bytes: one batch of a bulk publish.
@@ -72,7 +74,7 @@ pub struct CommunityEntry {
 
 /// `POST /v1/records` (role publish): objects to publish, together in as few records as their
 /// audiences allow. Up to 200 small objects for one audience are one record and one commit.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PublishRequest {
     /// STIX 2.1 objects; they travel byte for byte.
@@ -87,6 +89,9 @@ pub struct PublishRequest {
     /// When the records expire; absent: after the charter's horizon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires: Option<Timestamp>,
+    /// The token of a preview: nothing is published unless it would go exactly as previewed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub preview: Option<String>,
 }
 
 /// Who reads a record: `"all"` or a list of members.

@@ -26,6 +26,7 @@ mod failure;
 mod files;
 mod join;
 mod members;
+mod preview;
 mod propose;
 mod publish;
 mod quarantine;
@@ -117,6 +118,7 @@ struct NodeArguments {
 #[derive(Subcommand)]
 enum Command {
     Publish(publish::Publish),
+    Preview(preview::Preview),
     Search(search::Search),
     Show(show::Show),
     Retract(retract::Retract),
@@ -273,6 +275,7 @@ impl Command {
             Self::Search(command) => command.run(client, console).await,
             Self::Show(command) => command.run(client, console).await,
             Self::Retract(command) => command.run(client, console).await,
+            Self::Preview(command) => command.run(client, console).await,
             Self::Quarantine(command) => command.run(client, console).await,
             Self::Retain(command) => command.run(client, console).await,
             Self::Tail(command) => command.run(client, console).await,

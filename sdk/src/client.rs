@@ -146,6 +146,14 @@ impl Client {
         self.post(&["records"], request, CHANGE).await
     }
 
+    /// Who would get what if this were published now; does nothing.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn preview(&self, request: &local::PublishRequest) -> Result<local::PreviewReply, SdkError> {
+        self.post(&["preview"], request, LOOK).await
+    }
+
     /// Which objects hold this value?
     ///
     /// # Errors

@@ -18,6 +18,8 @@ pub struct Terms {
     pub tlp: Option<Tlp>,
     /// When the records expire.
     pub expires: Option<Timestamp>,
+    /// The token of a preview: nothing is published unless it would go exactly as previewed.
+    pub preview: Option<String>,
 }
 
 /// Objects that are published together.
@@ -90,6 +92,7 @@ impl Draft {
             to: self.terms.to,
             tlp: self.terms.tlp,
             expires: self.terms.expires,
+            preview: self.terms.preview,
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures::StreamExt;
 use futures::stream::FuturesOrdered;
-use hanse_protocol::local::{PublishReply, PublishRequest, Published, RECORD_OBJECTS, REQUEST};
+use hanse_protocol::local::{PreviewReply, PublishReply, PublishRequest, Published, RECORD_OBJECTS, REQUEST};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use tokio::sync::mpsc;
@@ -135,6 +135,55 @@ pub async fn publish_all(
     report
 }
 
+/// Why there is no preview.
+#[derive(Debug, thiserror::Error)]
+pub enum PreviewError {
+    /// More than the node rules on at once.
+    #[error("there is more than fits one request: a preview is of at most {BATCH} objects")]
+    TooMuch,
+    /// A line that is no object.
+    #[error("line {}: {}", .0.line, .0.reason)]
+    Line(RefusedLine),
+    /// There is no object in it.
+    #[error("there is no object to preview")]
+    Empty,
+    /// The input could not be read.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The node did not answer.
+    #[error(transparent)]
+    Node(#[from] SdkError),
+}
+
+/// Asks who would get what of everything in `source`, which is one request's worth, and does nothing.
+///
+/// # Errors
+/// [`PreviewError`].
+pub async fn preview(client: &Client, source: Source, terms: &Terms) -> Result<PreviewReply, PreviewError> {
+    let mut read = batches(source);
+    let mut one: Option<Batch> = None;
+    while let Some(piece) = read.recv().await {
+        match piece {
+            Piece::Batch(_) if one.is_some() => return Err(PreviewError::TooMuch),
+            Piece::Batch(batch) => one = Some(batch),
+            Piece::Bad(line) => return Err(PreviewError::Line(line)),
+            Piece::Failed(error) => return Err(error.into()),
+        }
+    }
+    let batch = one.ok_or(PreviewError::Empty)?;
+    Ok(client.preview(&request(batch.objects, terms)).await?)
+}
+
+fn request(objects: Vec<Box<RawValue>>, terms: &Terms) -> PublishRequest {
+    PublishRequest {
+        objects,
+        to: terms.to.clone(),
+        tlp: terms.tlp,
+        expires: terms.expires,
+        preview: terms.preview.clone(),
+    }
+}
+
 fn merge(report: &mut Report, so_far: &mut Progress, names: &Names, answer: Result<PublishReply, SdkError>) {
     let first = names.lines.first().copied().unwrap_or_default();
     match answer {
@@ -170,12 +219,7 @@ fn merge(report: &mut Report, so_far: &mut Progress, names: &Names, answer: Resu
 
 /// Offers a batch until the node has time for it.
 async fn offer(client: &Client, batch: Batch, terms: &Terms) -> (Names, Result<PublishReply, SdkError>) {
-    let request = PublishRequest {
-        objects: batch.objects,
-        to: terms.to.clone(),
-        tlp: terms.tlp,
-        expires: terms.expires,
-    };
+    let request = request(batch.objects, terms);
     let mut tries = 1;
     loop {
         match client.publish_request(&request).await {

@@ -138,6 +138,7 @@ impl Api {
             to: terms.to.as_ref().map(|to| to.iter().map(handle).collect()),
             tlp: terms.tlp,
             expires: terms.expires,
+            preview: None,
         };
         self.post("/v1/records", &request).await
     }

@@ -41,6 +41,7 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
         request: &local::SearchRequest,
         ceiling: Tlp,
     ) -> Result<local::SearchReply, ReadingError>;
+    fn preview(&self, request: &local::PublishRequest) -> Result<local::PreviewReply, ReadingError>;
     fn record(&self, id: &RecordId, ceiling: Tlp) -> Result<local::RecordView, ReadingError>;
     fn object(&self, id: &str, ceiling: Tlp) -> Result<local::ObjectReply, ReadingError>;
     fn page(
@@ -148,6 +149,10 @@ impl Backend for Node {
         ceiling: Tlp,
     ) -> Result<local::SearchReply, ReadingError> {
         self.reading.search(request, ceiling)
+    }
+
+    fn preview(&self, request: &local::PublishRequest) -> Result<local::PreviewReply, ReadingError> {
+        self.reading.preview(request)
     }
 
     fn record(&self, id: &RecordId, ceiling: Tlp) -> Result<local::RecordView, ReadingError> {

@@ -37,6 +37,7 @@ pub(super) mod name {
     pub(crate) const ENDORSEMENTS: &str = "endorsements";
     pub(crate) const ENDORSED: &str = "endorsed";
     pub(crate) const FROZEN: &str = "frozen";
+    pub(crate) const PREVIEW: &str = "preview";
     pub(crate) const BUSY: &str = "busy";
     pub(crate) const BUDGET: &str = "budget";
     pub(crate) const CLOCK: &str = "clock";
@@ -46,7 +47,7 @@ pub(super) mod name {
     pub(crate) const INTERNAL: &str = "internal";
 
     /// All of them.
-    pub(crate) const ALL: [&str; 27] = [
+    pub(crate) const ALL: [&str; 28] = [
         UNAUTHENTICATED,
         ROLE,
         HOST,
@@ -67,6 +68,7 @@ pub(super) mod name {
         ENDORSEMENTS,
         ENDORSED,
         FROZEN,
+        PREVIEW,
         BUSY,
         BUDGET,
         CLOCK,
@@ -231,6 +233,7 @@ impl From<ExchangeError> for Failure {
                 );
                 Self::conflict(name::ENDORSED, "another may have been endorsed", detail)
             }
+            ExchangeError::Preview(_) => Self::conflict(name::PREVIEW, "not as it was previewed", text),
             ExchangeError::Frozen(_) => Self::conflict(name::FROZEN, "nothing is sealed now", text),
             ExchangeError::Invalid(reason) => Self::invalid(&reason),
             ExchangeError::UnknownMember(_) => Self::not_found(name::UNKNOWN_MEMBER, "no such member", text),

@@ -24,6 +24,32 @@ pub(super) async fn publish<B: Backend>(
     caller: Publisher,
     Json(request): Json<local::PublishRequest>,
 ) -> Result<Answer<local::PublishReply>, Failure> {
+    check_size(&request)?;
+    let mut reply = shared.backend.publish(caller.actor(), request).await?;
+    reply.warnings.extend(shared.backend.shown_out());
+    let ceiling = caller.ceiling();
+    let doubtful = doubtful(&reply.records, ceiling);
+    if !doubtful.is_empty() {
+        let looked = read(&shared, move |backend| Ok(hidden(backend, &doubtful, ceiling))).await;
+        // It is on disk: what cannot be told beside is no reason to say otherwise.
+        reply.warnings.extend(looked.ok().flatten());
+    }
+    Ok(Answer(reply))
+}
+
+/// `POST /v1/preview`.
+pub(super) async fn preview<B: Backend>(
+    State(shared): State<Held<B>>,
+    _caller: Publisher,
+    Json(request): Json<local::PublishRequest>,
+) -> Result<Answer<local::PreviewReply>, Failure> {
+    check_size(&request)?;
+    Ok(Answer(
+        read(&shared, move |backend| backend.preview(&request)).await?,
+    ))
+}
+
+fn check_size(request: &local::PublishRequest) -> Result<(), Failure> {
     if request.objects.is_empty() {
         return Err(Failure::invalid("there are no objects to publish"));
     }
@@ -35,16 +61,7 @@ pub(super) async fn publish<B: Backend>(
         );
         return Err(Failure::invalid(&reason));
     }
-    let mut reply = shared.backend.publish(caller.actor(), request).await?;
-    reply.warnings.extend(shared.backend.shown_out());
-    let ceiling = caller.ceiling();
-    let doubtful = doubtful(&reply.records, ceiling);
-    if !doubtful.is_empty() {
-        let looked = read(&shared, move |backend| Ok(hidden(backend, &doubtful, ceiling))).await;
-        // It is on disk: what cannot be told beside is no reason to say otherwise.
-        reply.warnings.extend(looked.ok().flatten());
-    }
-    Ok(Answer(reply))
+    Ok(())
 }
 
 /// The records of which all may lie above a ceiling: what is open is GREEN at most, what is sealed may

@@ -76,6 +76,7 @@ pub(super) fn table<B: Backend>() -> Vec<Route<B>> {
     #[rustfmt::skip]
     let table = vec![
         Route::new(("post", "/v1/records"), publishes, "Publish objects; answers after the commit", Gives::Json("PublishReply"), post(records::publish::<B>)).takes("PublishRequest"),
+        Route::new(("post", "/v1/preview"), publishes, "Who would get what; does nothing", Gives::Json("PreviewReply"), post(records::preview::<B>)).takes("PublishRequest"),
         Route::new(("get", "/v1/records"), reads, "Records in the order they became complete here", Gives::Json("RecordPage"), get(records::page::<B>)).query(&[("after", "integer"), ("limit", "integer"), ("objects", "boolean")]),
         Route::new(("get", "/v1/records/{id}"), reads, "One record", Gives::Json("RecordView"), get(records::record::<B>)),
         Route::new(("post", "/v1/records/{id}/retract"), publishes, "Take back a record of this member", Gives::Json("RetractReply"), post(keeping::retract::<B>)),

@@ -153,6 +153,10 @@ impl Backend for Fake {
         Ok(local::SearchReply::default())
     }
 
+    fn preview(&self, _request: &local::PublishRequest) -> Result<local::PreviewReply, ReadingError> {
+        Err(ReadingError::NotFound)
+    }
+
     fn record(&self, _: &RecordId, _: Tlp) -> Result<local::RecordView, ReadingError> {
         Err(ReadingError::NotFound)
     }
@@ -334,7 +338,8 @@ impl Daemon {
     }
 }
 
-const ROUTES: [(&str, Role); 27] = [
+const ROUTES: [(&str, Role); 28] = [
+    ("POST /v1/preview", Role::Publish),
     ("GET /v1/communities", Role::Read),
     ("POST /v1/records", Role::Publish),
     ("GET /v1/records", Role::Read),

@@ -11,6 +11,7 @@ use tokio::task::{JoinHandle, JoinSet};
 use tokio_util::sync::CancellationToken;
 use zeroize::Zeroizing;
 
+use super::reload::Reload;
 use super::{DaemonError, Opened, findings, open_free_store, open_member, store_folder};
 use crate::api;
 use crate::clocks::Clocks;
@@ -33,7 +34,7 @@ use crate::store::Reader;
 const NUDGES: usize = 1_024;
 
 /// The folder of a community's policies in its own.
-const POLICIES: &str = "policies";
+pub(super) const POLICIES: &str = "policies";
 
 /// Events of the mesh that may wait.
 const EVENTS: usize = 512;
@@ -72,7 +73,8 @@ pub(super) struct Community {
     /// Until the mesh takes it.
     nudged: Option<mpsc::Receiver<Nudge>>,
     mesh: watch::Sender<Option<MeshHandle>>,
-    policies: watch::Sender<Option<Arc<Policies>>>,
+    policies: Arc<watch::Sender<Option<Arc<Policies>>>>,
+    folder: std::path::PathBuf,
 }
 
 impl Community {
@@ -114,7 +116,11 @@ impl Community {
             lost: opening.lost,
             home: exchange::Home::of(&store_folder(&folder)),
         };
+        let policies = policies(&folder)?;
         let (exchange, writer) = exchange::start(parts)?;
+        if let Some(policies) = &policies {
+            exchange.accepting().replace(Arc::clone(policies));
+        }
         let (mesh, meshes) = watch::channel(None);
         let (links, healing) = (Links::default(), Progress::default());
         let reading = Reading::new(
@@ -139,7 +145,8 @@ impl Community {
             healing,
             nudged: Some(nudged),
             mesh,
-            policies: watch::Sender::new(policies(&folder)),
+            policies: Arc::new(watch::Sender::new(policies)),
+            folder,
         };
         Ok((community, Writer(writer)))
     }
@@ -201,6 +208,16 @@ impl Community {
     /// Its policies, if it has a folder of them.
     pub(super) fn policies(&self) -> watch::Receiver<Option<Arc<Policies>>> {
         self.policies.subscribe()
+    }
+
+    /// What reads its policies again.
+    pub(super) fn reload(&self) -> Reload {
+        Reload {
+            name: self.name.clone(),
+            folder: self.folder.clone(),
+            exchange: self.exchange.clone(),
+            policies: Arc::clone(&self.policies),
+        }
     }
 
     /// Where its mesh listens, for the daemon's first message.
@@ -373,19 +390,14 @@ impl Community {
     }
 }
 
-/// The policies in a community's folder. A set that does not hold is as good as none: nothing passes.
-fn policies(folder: &Path) -> Option<Arc<Policies>> {
+/// The policies in a community's folder, if it has a folder of them.
+fn policies(folder: &Path) -> Result<Option<Arc<Policies>>, DaemonError> {
     let folder = folder.join(POLICIES);
     if !folder.exists() {
-        return None;
+        return Ok(None);
     }
-    match Policies::load(&folder, None) {
-        Ok(policies) => Some(Arc::new(policies)),
-        Err(errors) => {
-            tracing::error!(folder = %folder.display(), "the policies do not hold, so nothing is forwarded: {errors}");
-            None
-        }
-    }
+    // Who they name is looked at when they are read again: an expulsion must not keep a node from starting.
+    Ok(Some(Arc::new(Policies::load(&folder, None)?)))
 }
 
 async fn joined(task: JoinHandle<Result<(), MeshError>>) -> Result<(), DaemonError> {

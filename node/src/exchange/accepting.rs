@@ -51,7 +51,8 @@ impl Accepting {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = policies;
     }
 
-    fn now(&self) -> Arc<Policies> {
+    /// The policies that answer now.
+    pub fn now(&self) -> Arc<Policies> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
     }
 

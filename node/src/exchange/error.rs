@@ -48,6 +48,9 @@ pub enum ExchangeError {
     /// Nothing is sealed now.
     #[error("{0}")]
     Frozen(Freeze),
+    /// It would not go as it was previewed.
+    #[error("nothing was published: {0}; preview it again")]
+    Preview(crate::sharing::token::Stale),
     /// More work is waiting than may wait.
     #[error("the node is busy")]
     Busy,

@@ -1,37 +1,33 @@
-//! The journey out: objects are checked, ruled on, grouped by audience, packed, sealed if narrower
-//! than the community, chained, signed, and join the commit.
+//! The journey out: objects are checked, ruled on, cut for each audience, packed, sealed if narrower than the
+//! community, chained, signed, and join the commit.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use hanse_protocol::admission::{self, Arrival, By};
 use hanse_protocol::audience::Audience;
 use hanse_protocol::charter::CharterChain;
 use hanse_protocol::compress;
-use hanse_protocol::content::Content;
 use hanse_protocol::identity::keys::SealingPublic;
 use hanse_protocol::identity::{Handle, RecordId};
-use hanse_protocol::limits;
 use hanse_protocol::local::{self, All, Published, Readers, RefusedObject};
 use hanse_protocol::record::{BodyHash, Header, Kind};
 use hanse_protocol::seal::{self, Binding, Body};
-use hanse_protocol::stix::Object;
 use hanse_protocol::timestamp::Timestamp;
 use hanse_protocol::tlp::Tlp;
 
+use super::packing::Ready;
 use super::worker::Worker;
-use super::{Actor, ExchangeError, Reply, derive, named_readers};
+use super::{Actor, ExchangeError, Reply, derive, elsewhere, named_readers};
 use crate::clock;
-use crate::policy::{self, Ruling};
-use crate::store::entry::{BodyState, Entry, Origin, Position, RecordEntry};
-use crate::store::facts::{ObjectFacts, RecordFacts};
-
-/// Most objects of one record that this node writes.
-const RECORD_OBJECTS: usize = 200;
-
-/// Size at which a record is closed, bytes of objects: small objects share a signature, large ones
-/// go nearly alone.
-const RECORD_BYTES: usize = 512 << 10;
+use crate::policy::Policies;
+use crate::sharing::handed::Handed;
+use crate::sharing::papers::PublicationId;
+use crate::sharing::plan::Plan;
+use crate::sharing::token::{NoToken, Token};
+use crate::sharing::{self, Rulebook};
+use crate::store::entry::{BodyState, Drawer, Entry, Origin, PaperEntry, Position, RecordEntry};
+use crate::store::facts::RecordFacts;
 
 /// How much longer than its trial a header may be, bytes: the predecessor that a first one lacks, and
 /// larger numbers.
@@ -42,28 +38,16 @@ pub(super) struct Terms {
     lane: u16,
     pub(super) created: Timestamp,
     pub(super) expires: Timestamp,
-    unmarked: Tlp,
-    floor: Tlp,
-    to: Option<BTreeSet<Handle>>,
+    pub(super) unmarked: Tlp,
+    pub(super) floor: Tlp,
+    pub(super) to: Option<BTreeSet<Handle>>,
 }
 
-/// Objects that will share a record.
-#[derive(Default)]
-struct Draft<'a> {
-    objects: Vec<&'a str>,
-    facts: Vec<ObjectFacts>,
-    bytes: usize,
-    values: usize,
-}
-
-/// A record but for its place in the chain.
-struct Ready<'a> {
-    ruling: Ruling,
-    audience: Audience,
-    draft: Draft<'a>,
-    body: Vec<u8>,
-    /// Bytes of the content in it.
-    content: usize,
+/// What a publish came to, before the commit.
+struct Issued {
+    records: Vec<Joined>,
+    refused: Vec<RefusedObject>,
+    warnings: Vec<String>,
 }
 
 /// A record that joined the commit: its entry's place in the batch, and what the caller is told.
@@ -115,60 +99,111 @@ impl Worker {
         request: local::PublishRequest,
         reply: Reply<local::PublishReply>,
     ) {
-        match self.prepare(actor, request) {
-            Ok((joined, refused)) => self.batch.answer(reply, move |positions| local::PublishReply {
-                records: joined
+        match self.prepare(actor, &request) {
+            Ok(issued) => self.batch.answer(reply, move |positions| local::PublishReply {
+                records: issued
+                    .records
                     .into_iter()
                     .map(|record| record.published(positions))
                     .collect(),
-                refused,
-                warnings: Vec::new(),
+                refused: issued.refused,
+                warnings: issued.warnings,
             }),
             Err(error) => drop(reply.send(Err(error))),
         }
     }
 
-    fn prepare(
-        &mut self,
-        actor: &Actor,
-        request: local::PublishRequest,
-    ) -> Result<(Vec<Joined>, Vec<RefusedObject>), ExchangeError> {
+    fn prepare(&mut self, actor: &Actor, request: &local::PublishRequest) -> Result<Issued, ExchangeError> {
         let charters = self.charters.clone().ok_or(ExchangeError::NoCommunity)?;
-        let terms = self.terms(&charters, &request)?;
-        let objects: Vec<&str> = request.objects.iter().map(|raw| raw.get()).collect();
-        let (drafts, refused) = self.draft(&charters, &terms, &objects);
-        if drafts.is_empty()
-            && let Some(freeze) = self.freeze(clock::now())
+        let terms = self.terms(&charters, request)?;
+        let frozen = self.freeze(clock::now());
+        let policies = self.accepting.now();
+        let handed = Handed::read(request.objects.iter().map(|raw| raw.get()));
+        let asked = sharing::Terms {
+            own: &self.member.profile.handle,
+            unmarked: terms.unmarked,
+            floor: terms.floor,
+            to: terms.to.as_ref(),
+            now: terms.created,
+            frozen,
+        };
+        let mut plan = self.plan(&policies, &charters, &asked, &handed);
+        if let Some(token) = &request.preview {
+            let previewed: Token = token
+                .parse()
+                .map_err(|error: NoToken| ExchangeError::Invalid(error.to_string()))?;
+            let now = Token::of(request, &policies.hash(), &charters.newest().hash(), &plan);
+            previewed.check(&now).map_err(ExchangeError::Preview)?;
+        }
+        let later = plan.hold_back();
+        let refused = plan.refusals(&handed);
+        if plan.variants.is_empty()
+            && let Some(freeze) = frozen
             && refused.iter().any(|object| object.reason == freeze.to_string())
         {
             return Err(ExchangeError::Frozen(freeze));
         }
         // All that can fail comes before the first record is chained: a publish that is refused
         // has sent nothing.
-        let mut ready = Vec::new();
-        for (ruling, drafts) in drafts {
-            let Ruling::Send { audience, .. } = &ruling else {
-                continue;
-            };
-            for draft in drafts {
-                let (body, content) = self.body_for(&charters, &terms, audience, &draft)?;
-                ready.push(Ready {
-                    ruling: ruling.clone(),
-                    audience: audience.clone(),
-                    draft,
-                    body,
-                    content,
-                });
-            }
-        }
+        let ready = self.ready(&charters, &terms, &plan, &handed)?;
         let bodies = ready.iter().map(|ready| ready.body.len());
         self.check_room(&charters, &terms, bodies)?;
         let contents = ready.iter().map(|ready| ready.content);
         self.fits_content(&charters.charter().budget, terms.created, contents)?;
-        let joined = ready
+        let mut warnings = plan.warnings(terms.to.as_ref());
+        warnings.extend(later);
+        let publication = PublicationId(rand::random());
+        self.file_policies(&policies);
+        let records = ready
             .into_iter()
-            .map(|ready| self.issue(actor, &charters, &terms, ready));
-        Ok((joined.collect(), refused))
+            .map(|ready| self.issue(actor, &charters, &terms, (publication, &policies, &plan), ready));
+        Ok(Issued {
+            records: records.collect(),
+            refused,
+            warnings,
+        })
+    }
+
+    /// Rules on what was handed in.
+    fn plan<'o>(
+        &self,
+        policies: &Policies,
+        charters: &CharterChain,
+        asked: &sharing::Terms<'_>,
+        handed: &'o Handed<'_>,
+    ) -> Plan<'o> {
+        let elsewhere = elsewhere::Shelves {
+            reader: &self.reader,
+            own: asked.own,
+        };
+        let roster = policies.roster(charters.charter(), asked.own);
+        let rulebook = Rulebook {
+            policies,
+            roster: &roster,
+            secret: self.member.redaction(),
+            elsewhere: &elsewhere,
+        };
+        Plan::make(&rulebook, asked, &handed.objects)
+    }
+
+    /// Keeps the policies that a ruling names, so that it can be asked for again later.
+    fn file_policies(&mut self, policies: &Policies) {
+        let hash = policies.hash();
+        if self.filed == Some(hash) {
+            return;
+        }
+        self.filed = Some(hash);
+        // What cannot be read is written again.
+        if !matches!(self.reader.paper(Drawer::Policies, &hash), Ok(Some(_))) {
+            let files: Vec<(&str, &str)> = policies
+                .files()
+                .iter()
+                .map(|file| (file.name.as_str(), file.text.as_str()))
+                .collect();
+            let files = minicbor::to_vec(files).unwrap_or_default();
+            let paper = PaperEntry::put(Drawer::Policies, hash, files, clock::now());
+            self.batch.push(Entry::Paper(paper), None);
+        }
     }
 
     fn terms(
@@ -236,78 +271,48 @@ impl Worker {
         )
     }
 
-    /// Checks and rules on each object and puts those of one ruling together.
-    fn draft<'a>(
-        &self,
+    /// Chains and signs a record and adds it to the commit, with the ruling on it.
+    fn issue(
+        &mut self,
+        actor: &Actor,
         charters: &CharterChain,
         terms: &Terms,
-        objects: &[&'a str],
-    ) -> (BTreeMap<Ruling, Vec<Draft<'a>>>, Vec<RefusedObject>) {
-        let mut drafts: BTreeMap<Ruling, Vec<Draft<'a>>> = BTreeMap::new();
-        let mut refused = Vec::new();
-        let frozen = self.freeze(clock::now());
-        for (index, raw) in objects.iter().enumerate() {
-            let mut values = limits::JSON_VALUES;
-            let object = match Object::parse_within(raw, &mut values) {
-                Ok(object) => object,
-                Err(error) => {
-                    refused.push(RefusedObject {
-                        index,
-                        reason: error.to_string(),
-                    });
-                    continue;
-                }
-            };
-            let tlp = object.tlp(terms.unmarked, terms.floor);
-            let author = &self.member.profile.handle;
-            match policy::rule(tlp, terms.to.as_ref(), author, charters.charter()) {
-                Ruling::Hold { reason } => {
-                    refused.push(RefusedObject {
-                        index,
-                        reason: reason.to_owned(),
-                    });
-                }
-                Ruling::Send {
-                    audience: Audience::Members(_),
-                    ..
-                } if let Some(freeze) = &frozen => refused.push(RefusedObject {
-                    index,
-                    reason: freeze.to_string(),
-                }),
-                ruling @ Ruling::Send { .. } => {
-                    let facts = derive::object_facts(&object, tlp, terms.created);
-                    let values = limits::JSON_VALUES - values;
-                    Draft::add(drafts.entry(ruling).or_default(), raw, values, facts);
-                }
-            }
-        }
-        (drafts, refused)
-    }
-
-    /// Chains and signs a record and adds it to the commit.
-    fn issue(&mut self, actor: &Actor, charters: &CharterChain, terms: &Terms, ready: Ready<'_>) -> Joined {
+        (publication, policies, plan): (PublicationId, &Policies, &Plan<'_>),
+        ready: Ready<'_>,
+    ) -> Joined {
         let Ready {
-            ruling,
-            audience,
+            variant,
             draft,
             body,
             content,
         } = ready;
         let header = self.next_header(charters, terms, &body);
         let budget = &charters.charter().budget;
-        let objects = draft.objects.len();
+        let objects = draft.texts.len();
+        let ruling = plan.ruling(variant, &draft.pieces, publication);
+        let ruling = crate::sharing::papers::Ruling {
+            policies: policies.hash(),
+            charter: charters.newest().reference(),
+            at: terms.created,
+            to: terms.to.clone(),
+            ..ruling
+        };
         let facts = RecordFacts {
             objects: draft.facts,
             ..derive::header_facts(&header)
         };
         self.afford(budget, &header, content);
+        let created = header.created;
         let (entry, id) = self.log_own(charters, header, body, facts);
+        let key = elsewhere::ruling_key(created, &id);
+        let paper = PaperEntry::put(Drawer::Rulings, key, ruling.encode(), clock::now());
+        self.batch.push(Entry::Paper(paper), None);
         self.audit(&actor.0, "publish", id.to_string(), Some(ruling.hash()));
         Joined {
             entry,
             id,
             objects,
-            readers: readers(&audience),
+            readers: readers(&variant.audience),
         }
     }
 
@@ -340,21 +345,6 @@ impl Worker {
         let entry = self.batch.push(Entry::Record(entry), Some(facts));
         self.metrics.admitted(Origin::Own);
         (entry, id)
-    }
-
-    /// A body as it travels, and the bytes of the content in it.
-    fn body_for(
-        &self,
-        charters: &CharterChain,
-        terms: &Terms,
-        audience: &Audience,
-        draft: &Draft<'_>,
-    ) -> Result<(Vec<u8>, usize), ExchangeError> {
-        let content = Content::write(terms.unmarked, terms.floor, &draft.objects);
-        let invalid = |error: &dyn std::fmt::Display| ExchangeError::Invalid(error.to_string());
-        let packed = compress::pack(&content).map_err(|error| invalid(&error))?;
-        let body = self.locked(charters, terms, Kind::Objects, audience, packed)?;
-        Ok((body.encode(), content.len()))
     }
 
     /// A body in the open, or sealed to its readers.
@@ -448,26 +438,6 @@ struct Signed {
     id: RecordId,
 }
 
-impl<'a> Draft<'a> {
-    /// Adds an object to the last draft, or to a new one if that is full.
-    fn add(drafts: &mut Vec<Self>, raw: &'a str, values: usize, facts: ObjectFacts) {
-        let full = |draft: &Self| {
-            draft.objects.len() >= RECORD_OBJECTS
-                || draft.bytes + raw.len() > RECORD_BYTES
-                || draft.values + values > limits::JSON_VALUES
-        };
-        if drafts.last().is_none_or(full) {
-            drafts.push(Self::default());
-        }
-        if let Some(draft) = drafts.last_mut() {
-            draft.objects.push(raw);
-            draft.facts.push(facts);
-            draft.bytes += raw.len();
-            draft.values += values;
-        }
-    }
-}
-
 fn expiry(
     created: Timestamp,
     wanted: Option<Timestamp>,
@@ -508,7 +478,7 @@ fn sealing_keys(
     Ok(keys)
 }
 
-fn readers(audience: &Audience) -> Readers {
+pub(crate) fn readers(audience: &Audience) -> Readers {
     match audience {
         Audience::Community => Readers::Community(All::All),
         Audience::Members(members) => Readers::Members(members.iter().cloned().collect()),

@@ -31,6 +31,7 @@ mod full;
 mod keeping;
 mod late;
 mod receiving;
+mod sharing;
 mod variants;
 
 /// A node without a mesh.
@@ -187,6 +188,7 @@ fn request(count: usize, to: Option<&str>, tlp: Option<Tlp>) -> local::PublishRe
         to: to.map(|to| vec![to.parse().unwrap()]),
         tlp,
         expires: None,
+        preview: None,
     }
 }
 
@@ -199,9 +201,15 @@ async fn league() -> (Node, Node) {
         horizon_days: None,
     };
     city.exchange.found(BY(), found).await.unwrap();
+    join(&city, &water).await;
+    (city, water)
+}
+
+/// Has the city admit a node, which joins.
+async fn join(city: &Node, node: &Node) {
     let local::RequestReply {
         file, fingerprint, ..
-    } = water.exchange.request(BY()).await.unwrap();
+    } = node.exchange.request(BY()).await.unwrap();
     let admitted = city
         .exchange
         .admit(BY(), local::AdmitRequest { file, fingerprint })
@@ -211,8 +219,7 @@ async fn league() -> (Node, Node) {
         file: admitted.invite,
         fingerprint: admitted.fingerprint,
     };
-    water.exchange.join(BY(), join).await.unwrap();
-    (city, water)
+    node.exchange.join(BY(), join).await.unwrap();
 }
 
 #[tokio::test]
@@ -241,6 +248,7 @@ async fn a_publish_that_is_refused_has_sent_nothing() {
     assert!(matches!(nobody, Err(ExchangeError::UnknownMember(_))));
     let late = local::PublishRequest {
         expires: Some("2020-01-01T00:00:00Z".parse().unwrap()),
+        preview: None,
         ..request(1, None, None)
     };
     assert!(matches!(

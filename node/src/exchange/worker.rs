@@ -98,6 +98,8 @@ pub(super) struct Worker {
     pub(super) opaque: Opaque,
     /// The policies that answer for what arrives.
     pub(super) accepting: Accepting,
+    /// The policies that were kept last.
+    pub(super) filed: Option<[u8; 32]>,
     pub(super) rates: Rates,
     pub(super) quarantined: Quarantined,
     /// What authors are to be told of their records.
@@ -201,6 +203,7 @@ pub fn start(parts: Parts) -> Result<(Exchange, Thread), StartError> {
         clocks,
         opaque: Opaque::new(opaque_max),
         accepting: Accepting::default(),
+        filed: None,
         rates: Rates::default(),
         quarantined: Quarantined::default(),
         owed: Owed::default(),

@@ -123,6 +123,9 @@ pub enum Problem {
         /// Where it belongs.
         rule: &'static str,
     },
+    /// A pattern, domain or network of `redaction.toml` that cannot be used.
+    #[error("{0}")]
+    Redaction(String),
     /// A pattern that `redaction.toml` does not have.
     #[error("no pattern is called `{name}` in redaction.toml{}", did_you_mean(nearest))]
     UnknownPattern {

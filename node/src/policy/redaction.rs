@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use hanse_protocol::redact::Rules;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::error::{PolicyError, Problem};
+use super::error::{PolicyError, PolicyErrors, Problem};
 use super::files::{PolicyFile, REDACTION};
 use super::place::Places;
 use super::terms::unreadable;
@@ -81,4 +82,32 @@ pub(super) fn read(file: &PolicyFile, errors: &mut Vec<PolicyError>) -> Redactio
         domains: domains.map(|domains| list("domains", domains)),
         networks: networks.map(|networks| list("networks", networks)),
     }
+}
+
+/// Compiles what the file says.
+pub(super) fn rules(file: &RedactionFile) -> Result<Rules, PolicyErrors> {
+    let patterns: Vec<(&str, &str)> = file
+        .patterns
+        .iter()
+        .map(|(name, pattern)| (name.as_str(), pattern.as_str()))
+        .collect();
+    let listed = |list: &Option<Vec<String>>, default: &[&'static str]| -> Vec<String> {
+        list.clone()
+            .unwrap_or_else(|| default.iter().map(|entry| (*entry).to_owned()).collect())
+    };
+    let (domains, networks) = (
+        listed(&file.domains, &Rules::DOMAINS),
+        listed(&file.networks, &Rules::NETWORKS),
+    );
+    let domains: Vec<&str> = domains.iter().map(String::as_str).collect();
+    let networks: Vec<&str> = networks.iter().map(String::as_str).collect();
+    Rules::new(&patterns, &domains, &networks).map_err(|error| {
+        PolicyErrors(vec![PolicyError {
+            file: REDACTION.to_owned(),
+            line: 0,
+            column: 0,
+            policy: None,
+            problem: Problem::Redaction(error.to_string()),
+        }])
+    })
 }

@@ -5,6 +5,7 @@ use std::path::Path;
 
 use cedar_policy::PolicyId;
 use hanse_protocol::charter::Charter;
+use hanse_protocol::redact::Rules;
 
 use super::cache::Cache;
 use super::error::{PolicyError, PolicyErrors, Problem};
@@ -27,6 +28,7 @@ pub struct Policies {
     pub(super) rules: BTreeMap<String, Rule>,
     pub(super) terms: Terms,
     redaction: RedactionFile,
+    rules_of_redaction: Rules,
     pub(super) expectations: Vec<Expectation>,
     pub(super) share: Sheet,
     pub(super) accept: Sheet,
@@ -67,6 +69,7 @@ impl Policies {
         let expectations = file(TESTS).map(|file| expect::read(file, &ids, &circles, &mut errors));
         let expectations = expectations.unwrap_or_default();
         PolicyErrors::of(errors)?;
+        let rules_of_redaction = redaction::rules(&redaction)?;
         let sheet = |action| Sheet::new(rules.iter(), action);
         Ok(Self {
             hash: files::hash(&files),
@@ -76,6 +79,7 @@ impl Policies {
             rules: rules.into_iter().map(|rule| (rule.id.clone(), rule)).collect(),
             terms,
             redaction,
+            rules_of_redaction,
             expectations,
             cache: Cache::default(),
             files,
@@ -106,6 +110,11 @@ impl Policies {
     /// What `redaction.toml` says.
     pub fn redaction(&self) -> &RedactionFile {
         &self.redaction
+    }
+
+    /// What the names that redactions use mean.
+    pub fn rules(&self) -> &Rules {
+        &self.rules_of_redaction
     }
 
     /// The ids of all policies, with the file and line of each.

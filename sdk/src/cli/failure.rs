@@ -7,7 +7,7 @@ use hanse_protocol::local::Problem;
 
 use super::{Console, Exit};
 use crate::error::SdkError;
-use crate::publish::PublishError;
+use crate::publish::{PreviewError, PublishError};
 use crate::source::SourceError;
 
 /// Why a command ends without success.
@@ -157,6 +157,17 @@ impl From<SourceError> for Failure {
             "a STIX 2.1 bundle, an array of objects, a single object or one object a line can be published, \
              plain or gzipped",
         )
+    }
+}
+
+impl From<PreviewError> for Failure {
+    fn from(error: PreviewError) -> Self {
+        match error {
+            PreviewError::Node(source) => source.into(),
+            PreviewError::Source(source) => source.into(),
+            PreviewError::TooMuch => Self::new(Exit::Usage, error.to_string()).hint("split the file"),
+            PreviewError::Empty | PreviewError::Line(_) => Self::new(Exit::Refused, error.to_string()),
+        }
     }
 }
 

@@ -41,12 +41,23 @@ const LISTED: usize = 20;
   hanse publish incident.json
   hanse publish feed.ndjson.gz --tlp green --expires 30d
   hanse publish finding.json --to acme-water,north-cert --tlp amber
+  hanse publish incident.json --preview TOKEN
   generate | hanse publish - --json")]
 pub(super) struct Publish {
     /// Files to publish; `-` is standard input
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
-    /// Readers, comma-separated handles; everybody whom the markings allow if it is left out
+    #[command(flatten)]
+    asked: Asked,
+    /// Publish only if it goes exactly as this token of `hanse preview` stands for
+    #[arg(long, value_name = "TOKEN")]
+    preview: Option<String>,
+}
+
+/// On which terms: the same flags publish and preview.
+#[derive(Args)]
+pub(super) struct Asked {
+    /// Readers, comma-separated handles; everybody whom markings and policies allow if it is left out
     #[arg(long, value_delimiter = ',', value_name = "HANDLES", value_parser = handle)]
     to: Option<Vec<Handle>>,
     /// Marking of unmarked objects and least marking of all: clear, green, amber, amber+strict, red
@@ -56,6 +67,18 @@ pub(super) struct Publish {
     /// such as 2027-01-31T00:00:00Z
     #[arg(long, value_parser = Expiry::read, value_name = "WHEN")]
     expires: Option<Expiry>,
+}
+
+impl Asked {
+    /// The terms, with the token of a preview that is held to.
+    pub(super) fn terms(self, preview: Option<String>) -> Terms {
+        Terms {
+            to: self.to,
+            tlp: self.tlp,
+            expires: self.expires.map(Expiry::instant),
+            preview,
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -113,11 +136,7 @@ fn handle(text: &str) -> Result<Handle, HandleError> {
 
 impl Publish {
     pub(super) async fn run(self, client: &Client, console: &mut Console<'_>) -> Result<Exit, Failure> {
-        let terms = Terms {
-            to: self.to,
-            tlp: self.tlp,
-            expires: self.expires.map(Expiry::instant),
-        };
+        let terms = self.asked.terms(self.preview);
         let mut document = Document::default();
         let mut failure = None;
         for path in &self.files {
@@ -145,6 +164,14 @@ impl Publish {
     }
 }
 
+/// A file, or standard input.
+pub(super) fn source(path: &Path) -> Result<Source, Failure> {
+    Ok(match path.to_str() {
+        Some("-") => Source::stdin()?,
+        _ => Source::open(path)?,
+    })
+}
+
 async fn publish_file(
     path: &Path,
     client: &Client,
@@ -152,10 +179,7 @@ async fn publish_file(
     console: &Console<'_>,
     document: &mut Document,
 ) -> Result<(), Failure> {
-    let source = match path.to_str() {
-        Some("-") => Source::stdin()?,
-        _ => Source::open(path)?,
-    };
+    let source = source(path)?;
     let file = source.name().to_owned();
     let bar = (console.draws && !console.json).then(|| bar(source.length()));
     let read = source.bytes_read();

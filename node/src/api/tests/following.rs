@@ -119,6 +119,7 @@ impl Alone {
             to: None,
             tlp: Some(tlp),
             expires: None,
+            preview: None,
         };
         let by = Actor("test".to_owned());
         let reply = self.exchange.publish(by, request).await.unwrap();

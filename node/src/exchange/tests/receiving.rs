@@ -27,7 +27,10 @@ const RECEIPTS: &str = r#"
 "#;
 
 fn receive_by(node: &Node, text: &str) {
-    let policies = Policies::from_files(vec![PolicyFile::new("receive.cedar", text)], None);
+    // What it publishes goes where its marking allows, as without a folder.
+    let mut files = Policies::built_in().files().to_vec();
+    files.push(PolicyFile::new("receive.cedar", text));
+    let policies = Policies::from_files(files, None);
     node.exchange.accepting().replace(Arc::new(policies.unwrap()));
 }
 
