@@ -336,6 +336,8 @@ const PASS_GREEN: &str = r#"
 @id("pass-green")
 permit (principal, action == Action::"forward", resource in TLP::"green")
 when { context.from == "first" && context.to == "north" };
+@id("share-green")
+permit (principal, action == Action::"share", resource in TLP::"green");
 "#;
 
 /// The records that were passed on to a node.

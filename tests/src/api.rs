@@ -143,6 +143,23 @@ impl Api {
         self.post("/v1/records", &request).await
     }
 
+    /// Who would get what.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn preview(&self, objects: &[String]) -> Result<local::PreviewReply, Failure> {
+        self.post("/v1/preview", &raw_request(objects, None)).await
+    }
+
+    /// Publishes objects exactly as they were previewed.
+    ///
+    /// # Errors
+    /// [`Failure`].
+    pub async fn publish_previewed(&self, objects: &[String], token: &str) -> Result<PublishReply, Failure> {
+        self.post("/v1/records", &raw_request(objects, Some(token.to_owned())))
+            .await
+    }
+
     /// Publishes objects, all of which must be taken; gives the records' ids.
     pub async fn publish(&self, objects: &[String], terms: &Terms) -> Vec<RecordId> {
         let reply = self
@@ -396,4 +413,13 @@ impl Metrics {
 fn whole(value: f64) -> u64 {
     assert!((0.0..1e15).contains(&value), "{value} is no count");
     value as u64
+}
+
+fn raw_request(objects: &[String], preview: Option<String>) -> PublishRequest {
+    let raw = |text: &String| RawValue::from_string(text.clone()).expect("a story's objects are JSON");
+    PublishRequest {
+        objects: objects.iter().map(raw).collect(),
+        preview,
+        ..PublishRequest::default()
+    }
 }

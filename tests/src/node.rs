@@ -200,6 +200,20 @@ impl Node {
         );
     }
 
+    /// Has the daemon read its policies again, by SIGHUP.
+    pub fn reloads(&self) {
+        let process = self.running.as_ref().expect("it runs").child.id().to_string();
+        let told = Command::new("kill").args(["-HUP", &process]).status();
+        assert!(told.expect("kill runs").success());
+    }
+
+    /// Writes a file of its policies.
+    pub fn rule_by(&self, name: &str, text: &str) {
+        let folder = self.folder().join("policies");
+        std::fs::create_dir_all(&folder).expect("a folder");
+        std::fs::write(folder.join(name), text).expect("a policy is written");
+    }
+
     async fn has_ended(&mut self) -> ExitStatus {
         let mut running = self.running.take().expect("it runs");
         let what = format!("the daemon of {} ends", self.handle);
