@@ -18,7 +18,7 @@ use crate::publish::preview;
 /// partner: what it would get and what not, the policy that decides, what is struck out, and the text it
 /// would see. `open` means that whoever joins later reads it, too.
 ///
-/// The token that it ends with stands for all of this: `hanse publish --preview TOKEN` publishes the same
+/// The token that it ends with stands for all of this: `hanse publish FILE --preview TOKEN` publishes the same
 /// input on the same terms if it would still go exactly so, and refuses otherwise, saying what changed.
 ///
 /// With --json: {"token","policies","charter","records":[{"readers","objects","policies"}],"audiences":[{"partners",
