@@ -164,6 +164,23 @@ impl<'o> Plan<'o> {
             }
         }
         self.variants = joined.into_values().collect();
+        if let Some(freeze) = &terms.frozen {
+            // Whoever is kept from hearing of an expulsion must not seal to the expelled, whatever the marking.
+            let reason = freeze.to_string();
+            self.keep_only(|variant| variant.audience == Audience::Community, &reason);
+        }
+    }
+
+    /// Takes out what is not sent; what then goes to nobody is refused for this reason.
+    fn keep_only(&mut self, kept: impl Fn(&Variant<'o>) -> bool, reason: &str) {
+        self.variants.retain(kept);
+        let sent = self.variants.iter().flat_map(|variant| &variant.pieces);
+        let sent: BTreeSet<usize> = sent.map(|piece| piece.object).collect();
+        let refused: BTreeSet<usize> = self.refused.iter().map(|(number, _)| *number).collect();
+        let nobody =
+            (0..self.facets.len()).filter(|number| !sent.contains(number) && !refused.contains(number));
+        self.refused
+            .extend(nobody.map(|number| (number, reason.to_owned())));
     }
 
     fn facets_of(&self, number: usize) -> Facets {
@@ -314,7 +331,7 @@ impl<'o> Plan<'o> {
     }
 }
 
-impl Plan<'_> {
+impl<'o> Plan<'o> {
     /// What of a request goes to nobody, in its order.
     pub(crate) fn refusals(&self, handed: &Handed<'_>) -> Vec<RefusedObject> {
         let nobody = self.refused.iter().map(|(number, reason)| RefusedObject {
@@ -341,15 +358,10 @@ impl Plan<'_> {
 
     /// Takes out what policies want to wait, which is not carried out yet: it is told, and not sent.
     pub(crate) fn hold_back(&mut self) -> Vec<String> {
-        let mut told = Vec::new();
-        let mut sent: BTreeSet<usize> = BTreeSet::new();
-        self.variants.retain(|variant| {
-            if variant.delay.is_zero() {
-                sent.extend(variant.pieces.iter().map(|piece| piece.object));
-                return true;
-            }
+        let waiting = self.variants.iter().filter(|variant| !variant.delay.is_zero());
+        let told = waiting.map(|variant| {
             let policies: Vec<&str> = variant.deciding.iter().map(String::as_str).collect();
-            told.push(format!(
+            format!(
                 "{} objects are not sent to {} readers: `{}` wants them to wait, which this version does not do",
                 variant.pieces.len(),
                 match &variant.audience {
@@ -357,16 +369,11 @@ impl Plan<'_> {
                     Audience::Members(members) => members.len(),
                 },
                 policies.join("`, `"),
-            ));
-            false
+            )
         });
-        let refused: BTreeSet<usize> = self.refused.iter().map(|(number, _)| *number).collect();
-        for number in 0..self.facets.len() {
-            if !sent.contains(&number) && !refused.contains(&number) {
-                let reason = "its policy wants it to wait, which this version does not do";
-                self.refused.push((number, reason.to_owned()));
-            }
-        }
+        let told = told.collect();
+        let reason = "its policy wants it to wait, which this version does not do";
+        self.keep_only(|variant| variant.delay.is_zero(), reason);
         told
     }
 

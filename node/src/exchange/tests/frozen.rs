@@ -213,6 +213,16 @@ async fn past_its_expiry_a_charter_seals_nothing_whoever_confirms_it() {
         Err(ExchangeError::Frozen(Freeze::Expired(_)))
     ));
     assert_eq!(water.publish(1, None, None).await.records.len(), 1);
+    // What is green and goes to some only would be sealed, too.
+    let text =
+        r#"@id("some") permit (principal == Member::"port-city", action == Action::"share", resource);"#;
+    let file = crate::policy::PolicyFile::new("share.cedar", text);
+    let policies = crate::policy::Policies::from_files(vec![file], None).unwrap();
+    water.exchange.accepting().replace(Arc::new(policies));
+    assert!(matches!(
+        water.exchange.publish(BY(), request(1, None, None)).await,
+        Err(ExchangeError::Frozen(Freeze::Expired(_)))
+    ));
 }
 
 /// The clock is an argument: a week passes in a line.
