@@ -33,6 +33,7 @@ mod keeping;
 mod line;
 mod openapi;
 mod patience;
+mod policy;
 mod problem;
 mod quarantine;
 mod records;

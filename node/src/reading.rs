@@ -25,6 +25,7 @@ use crate::store::entry::{BodyState, Entry, Position};
 use crate::store::{Reader, StoreError, StoredRecord, unless_damaged};
 
 mod community;
+mod explaining;
 mod healing;
 mod preview;
 mod quarantine;

@@ -26,6 +26,7 @@ mod failure;
 mod files;
 mod join;
 mod members;
+mod policy;
 mod preview;
 mod propose;
 mod publish;
@@ -122,6 +123,8 @@ enum Command {
     Search(search::Search),
     Show(show::Show),
     Retract(retract::Retract),
+    #[command(subcommand)]
+    Policy(policy::Policy),
     #[command(subcommand)]
     Quarantine(quarantine::Quarantine),
     Tail(tail::Tail),
@@ -276,6 +279,7 @@ impl Command {
             Self::Show(command) => command.run(client, console).await,
             Self::Retract(command) => command.run(client, console).await,
             Self::Preview(command) => command.run(client, console).await,
+            Self::Policy(command) => command.run(client, console).await,
             Self::Quarantine(command) => command.run(client, console).await,
             Self::Retain(command) => command.run(client, console).await,
             Self::Tail(command) => command.run(client, console).await,

@@ -154,6 +154,25 @@ impl Client {
         self.post(&["preview"], request, LOOK).await
     }
 
+    /// Errors, likely mistakes and expectations of policies; changes nothing.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn check_policies(
+        &self,
+        request: &local::PolicyCheckRequest,
+    ) -> Result<local::PolicyCheckReply, SdkError> {
+        self.post(&["policy", "check"], request, LOOK).await
+    }
+
+    /// Why a partner got a record of this node's own, or did not.
+    ///
+    /// # Errors
+    /// [`SdkError`].
+    pub async fn explain(&self, request: &local::ExplainRequest) -> Result<local::Explanation, SdkError> {
+        self.post(&["policy", "explain"], request, LOOK).await
+    }
+
     /// Which objects hold this value?
     ///
     /// # Errors

@@ -42,6 +42,11 @@ pub(super) trait Backend: Clone + Send + Sync + 'static {
         ceiling: Tlp,
     ) -> Result<local::SearchReply, ReadingError>;
     fn preview(&self, request: &local::PublishRequest) -> Result<local::PreviewReply, ReadingError>;
+    fn check_policies(
+        &self,
+        request: local::PolicyCheckRequest,
+    ) -> Result<local::PolicyCheckReply, ReadingError>;
+    fn explain(&self, request: &local::ExplainRequest) -> Result<local::Explanation, ReadingError>;
     fn record(&self, id: &RecordId, ceiling: Tlp) -> Result<local::RecordView, ReadingError>;
     fn object(&self, id: &str, ceiling: Tlp) -> Result<local::ObjectReply, ReadingError>;
     fn page(
@@ -153,6 +158,17 @@ impl Backend for Node {
 
     fn preview(&self, request: &local::PublishRequest) -> Result<local::PreviewReply, ReadingError> {
         self.reading.preview(request)
+    }
+
+    fn check_policies(
+        &self,
+        request: local::PolicyCheckRequest,
+    ) -> Result<local::PolicyCheckReply, ReadingError> {
+        self.reading.check_policies(request)
+    }
+
+    fn explain(&self, request: &local::ExplainRequest) -> Result<local::Explanation, ReadingError> {
+        self.reading.explain(request)
     }
 
     fn record(&self, id: &RecordId, ceiling: Tlp) -> Result<local::RecordView, ReadingError> {

@@ -6,7 +6,8 @@ use hanse_protocol::local::Role;
 
 use super::backend::Backend;
 use super::{
-    State, audit, charter, communities, community, events, health, keeping, openapi, quarantine, records,
+    State, audit, charter, communities, community, events, health, keeping, openapi, policy, quarantine,
+    records,
 };
 
 /// What an answer holds.
@@ -77,6 +78,8 @@ pub(super) fn table<B: Backend>() -> Vec<Route<B>> {
     let table = vec![
         Route::new(("post", "/v1/records"), publishes, "Publish objects; answers after the commit", Gives::Json("PublishReply"), post(records::publish::<B>)).takes("PublishRequest"),
         Route::new(("post", "/v1/preview"), publishes, "Who would get what; does nothing", Gives::Json("PreviewReply"), post(records::preview::<B>)).takes("PublishRequest"),
+        Route::new(("post", "/v1/policy/check"), reads, "Errors, likely mistakes and expectations of policies", Gives::Json("PolicyCheckReply"), post(policy::check::<B>)).takes("PolicyCheckRequest"),
+        Route::new(("post", "/v1/policy/explain"), reads, "Why a partner got a record, or did not", Gives::Json("Explanation"), post(policy::explain::<B>)).takes("ExplainRequest"),
         Route::new(("get", "/v1/records"), reads, "Records in the order they became complete here", Gives::Json("RecordPage"), get(records::page::<B>)).query(&[("after", "integer"), ("limit", "integer"), ("objects", "boolean")]),
         Route::new(("get", "/v1/records/{id}"), reads, "One record", Gives::Json("RecordView"), get(records::record::<B>)),
         Route::new(("post", "/v1/records/{id}/retract"), publishes, "Take back a record of this member", Gives::Json("RetractReply"), post(keeping::retract::<B>)),

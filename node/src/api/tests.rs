@@ -153,6 +153,14 @@ impl Backend for Fake {
         Ok(local::SearchReply::default())
     }
 
+    fn check_policies(&self, _: local::PolicyCheckRequest) -> Result<local::PolicyCheckReply, ReadingError> {
+        Err(ReadingError::NotFound)
+    }
+
+    fn explain(&self, _: &local::ExplainRequest) -> Result<local::Explanation, ReadingError> {
+        Err(ReadingError::NotFound)
+    }
+
     fn preview(&self, _request: &local::PublishRequest) -> Result<local::PreviewReply, ReadingError> {
         Err(ReadingError::NotFound)
     }
@@ -338,7 +346,9 @@ impl Daemon {
     }
 }
 
-const ROUTES: [(&str, Role); 28] = [
+const ROUTES: [(&str, Role); 30] = [
+    ("POST /v1/policy/check", Role::Read),
+    ("POST /v1/policy/explain", Role::Read),
     ("POST /v1/preview", Role::Publish),
     ("GET /v1/communities", Role::Read),
     ("POST /v1/records", Role::Publish),

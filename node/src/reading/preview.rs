@@ -159,7 +159,7 @@ fn object(
 }
 
 /// Why they do not get it, where it is not a policy that forbids it.
-fn why_not(answer: &Answer) -> Option<String> {
+pub(super) fn why_not(answer: &Answer) -> Option<String> {
     if answer.allows() {
         return None;
     }

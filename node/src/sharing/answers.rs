@@ -8,7 +8,7 @@ use hanse_protocol::identity::Handle;
 use hanse_protocol::tlp::Tlp;
 
 use super::{Rulebook, Terms};
-use crate::policy::{Decision, Item};
+use crate::policy::{Decision, Item, Policies, Roster};
 
 /// Why a partner does not get what its policies would let it have.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -88,6 +88,23 @@ impl Answers {
         }
         Self { items, classes }
     }
+}
+
+/// What one partner is answered about one item; none if it is no partner.
+pub(crate) fn answer(
+    policies: &Policies,
+    roster: &Roster,
+    terms: &Terms<'_>,
+    item: &Item,
+    partner: &Handle,
+) -> Option<Answer> {
+    let named = terms.to.map(|to| roster.naming(to));
+    let roster = named.as_ref().unwrap_or(roster);
+    let class = roster.class_of(partner)?;
+    let decision = Arc::clone(policies.share(roster, item, terms.now).get(class)?);
+    let named = terms.to.map(|to| to.contains(partner));
+    let held = held(item.tlp, named, &decision, terms);
+    Some(Answer { decision, held })
 }
 
 /// What no policy can widen.

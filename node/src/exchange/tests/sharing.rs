@@ -250,3 +250,85 @@ async fn what_was_ruled_is_kept_with_the_policies_of_then_also_over_a_restart() 
         "the audit log vouches for what is kept"
     );
 }
+
+#[tokio::test]
+async fn who_got_a_record_is_explained_by_the_policies_of_then_and_of_now() {
+    let (city, water) = league().await;
+    let mary = Node::new("st-mary");
+    join(&city, &mary).await;
+    rule_by(&city, POLICIES);
+    let published = city.exchange.publish(BY(), asked(None)).await.unwrap();
+    let sealed = |record: &&local::Published| !opened_by(&water, &city.carried(&record.id)).is_empty();
+    let for_water = published
+        .records
+        .iter()
+        .filter(sealed)
+        .find(|record| matches!(&record.readers, local::Readers::Members(to) if to.len() == 1))
+        .unwrap();
+    let record = for_water.id;
+    // A year later there are other policies, and the node was started anew.
+    let city = city.restart();
+    rule_by(
+        &city,
+        r#"@id("all") permit (principal, action == Action::"share", resource in TLP::"amber");"#,
+    );
+    let ask = |partner: &str| local::ExplainRequest {
+        record,
+        partner: partner.parse().unwrap(),
+    };
+    let mary = reading(&city).explain(&ask("st-mary")).unwrap();
+    assert!(!mary.reader);
+    let then = mary.then.unwrap();
+    let malware = |explained: &local::Explained| {
+        let mut items = explained.items.iter();
+        items.find(|item| item.kind == "malware").unwrap().clone()
+    };
+    assert!(!malware(&then).shared && malware(&mary.now).shared);
+    assert_eq!(malware(&then).policies, ["nothing-of-malware-to-mary"]);
+    assert_eq!(malware(&mary.now).policies, ["all"]);
+    let water = reading(&city).explain(&ask("acme-water")).unwrap();
+    assert!(water.reader && malware(&water.then.unwrap()).shared);
+    let eve = reading(&city).explain(&ask("eve")).unwrap();
+    assert_eq!(
+        malware(&eve.now).reason.as_deref(),
+        Some("it is no partner of that time")
+    );
+}
+
+#[tokio::test]
+async fn policies_are_tried_without_being_put_in_force() {
+    let (city, _water) = league().await;
+    let mary = Node::new("st-mary");
+    join(&city, &mary).await;
+    let before = reading(&city)
+        .check_policies(local::PolicyCheckRequest::default())
+        .unwrap();
+    assert!(before.in_force && before.errors.is_empty());
+    let tried = |files: &[(&str, &str)]| {
+        let files = files.iter().map(|(name, text)| local::PolicyText {
+            name: (*name).to_owned(),
+            text: (*text).to_owned(),
+        });
+        let files = Some(files.collect());
+        reading(&city)
+            .check_policies(local::PolicyCheckRequest { files })
+            .unwrap()
+    };
+    let tests = r#"
+        [[expect]]
+        name = "the water board gets malware that is amber"
+        item = { type = "malware", tlp = "amber" }
+        partner = "acme-water"
+        outcome = "no"
+    "#;
+    let wrong = tried(&[("share.cedar", POLICIES), ("tests.toml", tests)]);
+    assert_eq!((wrong.errors.as_slice(), wrong.in_force), (&[][..], false));
+    assert_eq!(wrong.tests[0].answered, "yes");
+    assert!(wrong.tests[0].failure.is_some());
+    let broken = tried(&[("share.cedar", "permit (principal, action, resource);")]);
+    assert!(broken.hash.is_none() && !broken.errors.is_empty(), "{broken:?}");
+    let after = reading(&city)
+        .check_policies(local::PolicyCheckRequest::default())
+        .unwrap();
+    assert_eq!(after, before, "nothing was put in force");
+}
