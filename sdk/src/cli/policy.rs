@@ -134,7 +134,7 @@ impl Lint {
 /// "reason"}]},"now":{…}}.
 #[derive(Args)]
 #[command(after_long_help = "Example:
-  hanse policy explain 64HEXDIGITS --partner st-mary")]
+  hanse policy explain 9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 --partner st-mary")]
 pub(super) struct Explain {
     /// The record
     #[arg(value_name = "RECORD")]
