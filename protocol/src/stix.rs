@@ -293,6 +293,11 @@ pub fn types() -> impl Iterator<Item = &'static str> {
     kind::Kind::all().map(|kind| kind.name)
 }
 
+/// Whether a text looks like an identifier (section 2.9), in either case: `type--UUID`.
+pub fn is_id(text: &str) -> bool {
+    rules::type_of_id(text).is_some()
+}
+
 /// A piece of the object as an error may show it.
 fn echo(text: &str) -> String {
     limits::echo(text)

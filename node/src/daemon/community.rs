@@ -390,10 +390,16 @@ impl Community {
     }
 }
 
+/// Whether there is no such folder. One that cannot be reached is there: what it says is not known, and what is
+/// built in shares more.
+pub(super) fn is_absent(folder: &Path) -> bool {
+    matches!(std::fs::symlink_metadata(folder), Err(error) if error.kind() == std::io::ErrorKind::NotFound)
+}
+
 /// The policies in a community's folder, if it has a folder of them.
 fn policies(folder: &Path) -> Result<Option<Arc<Policies>>, DaemonError> {
     let folder = folder.join(POLICIES);
-    if !folder.exists() {
+    if is_absent(&folder) {
         return Ok(None);
     }
     // Who they name is looked at when they are read again: an expulsion must not keep a node from starting.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use super::community::POLICIES;
+use super::community::{POLICIES, is_absent};
 use crate::exchange::{Actor, Deed, Exchange};
 use crate::policy::{Policies, PolicyErrors};
 
@@ -19,14 +19,16 @@ pub(super) struct Reload {
 }
 
 impl Reload {
-    /// Reads the folder and puts what it holds in force; without a folder, what is built in. Says in the log
+    /// Reads the folder and puts what it holds in force. Says in the log
     /// and in the audit log what came of it.
     pub(super) async fn now(&self, by: &str) {
         let folder = self.folder.join(POLICIES);
         let shown = folder.display().to_string();
         let standing = self.exchange.standing();
+        // A folder that was in force and is gone, was moved: what is built in would open what it closed.
+        let had = self.policies.borrow().is_some();
         let read = tokio::task::spawn_blocking(move || -> Result<_, PolicyErrors> {
-            if !folder.exists() {
+            if !had && is_absent(&folder) {
                 return Ok(None);
             }
             let charter = standing.charters.as_ref().map(|charters| charters.charter());

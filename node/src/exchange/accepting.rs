@@ -3,10 +3,10 @@
 //! compared and passed on whatever the answer is.
 
 use std::collections::{BTreeSet, HashSet};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use hanse_protocol::admission::{Opened, Sound};
-use hanse_protocol::charter::{Charter, CharterChain};
+use hanse_protocol::charter::{Charter, CharterChain, CharterHash};
 use hanse_protocol::identity::{Handle, RecordId};
 use hanse_protocol::local::{AcceptanceView, Accepted};
 use hanse_protocol::record::Header;
@@ -15,7 +15,7 @@ use minicbor::{Decode, Encode};
 
 use super::worker::Worker;
 use crate::clock;
-use crate::policy::{Acceptance, Arriving, Item, Policies, Verdict};
+use crate::policy::{Acceptance, Arriving, Item, Policies, Roster, Verdict};
 use crate::sharing::items::items;
 use crate::store::entry::{BodyState, Drawer, Entry, PaperEntry};
 use crate::store::{Reader, StoreError, unless_damaged};
@@ -37,11 +37,21 @@ fn kept() -> Acceptance {
 
 /// The policies that answer now: replaced as a whole. Cheap to clone; all clones are one.
 #[derive(Clone)]
-pub struct Accepting(Arc<RwLock<Arc<Policies>>>);
+pub struct Accepting(Arc<RwLock<Arc<Policies>>>, Arc<Mutex<Option<Classed>>>);
+
+/// The partners by class, under policies and a charter of these hashes.
+struct Classed {
+    policies: [u8; 32],
+    charter: CharterHash,
+    roster: Arc<Roster>,
+}
 
 impl Default for Accepting {
     fn default() -> Self {
-        Self(Arc::new(RwLock::new(Arc::new(Policies::built_in()))))
+        Self(
+            Arc::new(RwLock::new(Arc::new(Policies::built_in()))),
+            Arc::default(),
+        )
     }
 }
 
@@ -54,6 +64,25 @@ impl Accepting {
     /// The policies that answer now.
     pub fn now(&self) -> Arc<Policies> {
         Arc::clone(&self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// The partners by class. Made once for policies and charter, so that what was decided of a class is found.
+    pub(crate) fn roster(&self, policies: &Policies, charters: &CharterChain, own: &Handle) -> Arc<Roster> {
+        let (hash, charter) = (policies.hash(), charters.newest().hash());
+        let mut classed = self.1.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = classed
+            .as_ref()
+            .filter(|known| (known.policies, known.charter) == (hash, charter))
+        {
+            return Arc::clone(&known.roster);
+        }
+        let roster = Arc::new(policies.roster(charters.charter(), own));
+        *classed = Some(Classed {
+            policies: hash,
+            charter,
+            roster: Arc::clone(&roster),
+        });
+        roster
     }
 
     /// The answer for a record: the strictest of those for its objects.

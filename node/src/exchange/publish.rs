@@ -176,7 +176,7 @@ impl Worker {
             reader: &self.reader,
             own: asked.own,
         };
-        let roster = policies.roster(charters.charter(), asked.own);
+        let roster = self.accepting.roster(policies, charters, asked.own);
         let rulebook = Rulebook {
             policies,
             roster: &roster,
@@ -296,7 +296,8 @@ impl Worker {
             at: terms.created,
             to: terms.to.clone(),
             ..ruling
-        };
+        }
+        .fitting();
         let facts = RecordFacts {
             objects: draft.facts,
             ..derive::header_facts(&header)

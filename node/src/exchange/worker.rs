@@ -30,7 +30,7 @@ use crate::clocks::Clocks;
 use crate::heads::{self, Freeze};
 use crate::member::Member;
 use crate::metrics::Metrics;
-use crate::store::entry::{AuditEntry, Entry, Position};
+use crate::store::entry::{AuditEntry, Entry, Position, TEXT};
 use crate::store::{ChainLink, Holding, Reader, Store, StoreError, unless_damaged};
 
 /// Most entries of one commit.
@@ -569,7 +569,13 @@ impl Worker {
     }
 
     /// Adds an audit line to the commit in the making.
-    pub(super) fn audit(&mut self, actor: &str, action: &str, subject: String, ruling: Option<[u8; 32]>) {
+    pub(super) fn audit(&mut self, actor: &str, action: &str, mut subject: String, ruling: Option<[u8; 32]>) {
+        // A line that is too long would be no commit, and no commit ends the node.
+        if subject.len() > TEXT {
+            let end = subject.floor_char_boundary(TEXT - '…'.len_utf8());
+            subject.truncate(end);
+            subject.push('…');
+        }
         let line = AuditEntry::new(clock::now(), actor, action, subject, ruling);
         self.batch.push(Entry::Audit(line), None);
     }

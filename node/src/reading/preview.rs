@@ -45,7 +45,7 @@ impl Reading {
             frozen: standing.frozen,
         };
         let policies = self.exchange.accepting().now();
-        let roster = policies.roster(charter, own);
+        let roster = self.exchange.accepting().roster(&policies, charters, own);
         let elsewhere = Shelves {
             reader: &self.store,
             own,

@@ -8,6 +8,7 @@ use hanse_protocol::timestamp::Timestamp;
 use minicbor::{Decode, Encode};
 
 use crate::policy::Item;
+use crate::store::entry::PAPER;
 
 /// A publication: drawn when it is made.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Encode, Decode)]
@@ -69,6 +70,16 @@ impl Ruling {
         let mut hasher = blake3::Hasher::new_derive_key("hanse ruling v2");
         hasher.update(&self.encode());
         *hasher.finalize().as_bytes()
+    }
+
+    /// Leaves out what it would be asked by, if it is too large to be kept: 200 objects with hundreds of long
+    /// labels each. Who reads what stays.
+    pub(crate) fn fitting(mut self) -> Self {
+        if self.encode().len() > PAPER {
+            self.items.clear();
+            self.pieces.clear();
+        }
+        self
     }
 
     /// As it is kept.

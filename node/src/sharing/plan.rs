@@ -85,7 +85,8 @@ impl<'o> Plan<'o> {
     pub(crate) fn make(rulebook: &Rulebook<'_>, terms: &Terms<'_>, objects: &'o [Object<'o>]) -> Self {
         let (facets, distinct) = facets(objects, terms);
         let answers = Answers::ask(rulebook, terms, distinct.into_items());
-        let restricted = references::restricted(objects, rulebook.elsewhere);
+        let named: Vec<_> = objects.iter().map(references::named).collect();
+        let restricted = references::restricted(objects, &named, rulebook.elsewhere);
         let views = views(rulebook, objects, &facets, &answers, &restricted);
         let mut plan = Self {
             variants: Vec::new(),
@@ -95,39 +96,97 @@ impl<'o> Plan<'o> {
             refused: Vec::new(),
             open: false,
         };
-        plan.join(rulebook, terms, objects);
+        let open = plan.openly(rulebook, terms, objects, &named, &restricted);
+        plan.join(terms, objects, &open);
         plan
     }
 
-    /// Puts together what goes to the same audience at the same time.
-    fn join(&mut self, rulebook: &Rulebook<'_>, terms: &Terms<'_>, objects: &'o [Object<'o>]) {
-        let everybody: BTreeSet<&Handle> = self
+    /// The objects that travel in the open, with the policies that decide so: what everybody gets as issued,
+    /// whoever joins later would get, too, and what names nothing that is not itself open. For who joins later
+    /// nobody cuts references.
+    fn openly(
+        &self,
+        rulebook: &Rulebook<'_>,
+        terms: &Terms<'_>,
+        objects: &[Object<'_>],
+        named: &[BTreeMap<String, String>],
+        restricted: &BTreeMap<String, BTreeSet<Handle>>,
+    ) -> BTreeMap<usize, BTreeSet<String>> {
+        let everybody = self
             .answers
             .classes
             .iter()
-            .flat_map(|class| &class.members)
-            .collect();
-        let complete = terms.to.is_none();
+            .map(|class| class.members.len())
+            .sum::<usize>();
         let mut future: BTreeMap<usize, Option<BTreeSet<String>>> = BTreeMap::new();
+        let mut open = BTreeMap::new();
+        for number in 0..objects.len() {
+            let facets = self.facets_of(number);
+            let deciding = future.entry(facets.own).or_insert_with(|| {
+                let item = self.answers.items.get(facets.own)?;
+                let asked = terms.to.is_none() && item.tlp.openly();
+                asked
+                    .then(|| rulebook.policies.future(item, terms.now))?
+                    .map(|decision| decision.deciding)
+            });
+            let Some(deciding) = deciding else { continue };
+            let forms = self.forms(number);
+            let as_issued = forms.iter().all(|form| form.strikes == 0 && form.delay.is_zero());
+            let reached = forms.iter().map(|form| self.count(&form.views)).sum::<usize>();
+            let mut names = named.get(number).into_iter().flat_map(BTreeMap::keys);
+            if facets.parts.is_empty()
+                && as_issued
+                && reached == everybody
+                && !names.any(|id| restricted.contains_key(id))
+            {
+                open.insert(number, deciding.clone());
+            }
+        }
+        let numbers: BTreeMap<String, Vec<usize>> =
+            objects
+                .iter()
+                .enumerate()
+                .fold(BTreeMap::new(), |mut numbers, (number, object)| {
+                    numbers
+                        .entry(object.id().to_ascii_lowercase())
+                        .or_insert_with(Vec::new)
+                        .push(number);
+                    numbers
+                });
+        // What refers to something that is not open is not open either, and so on.
+        let mut referrers: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+        for number in open.keys() {
+            for id in named.get(*number).into_iter().flat_map(BTreeMap::keys) {
+                for target in numbers.get(id).into_iter().flatten() {
+                    referrers.entry(*target).or_default().push(*number);
+                }
+            }
+        }
+        let mut closed: Vec<usize> = (0..objects.len())
+            .filter(|number| !open.contains_key(number))
+            .collect();
+        while let Some(number) = closed.pop() {
+            for referrer in referrers.remove(&number).unwrap_or_default() {
+                if open.remove(&referrer).is_some() {
+                    closed.push(referrer);
+                }
+            }
+        }
+        open
+    }
+
+    /// Puts together what goes to the same audience at the same time.
+    fn join(
+        &mut self,
+        terms: &Terms<'_>,
+        objects: &'o [Object<'o>],
+        open: &BTreeMap<usize, BTreeSet<String>>,
+    ) {
         let mut joined: BTreeMap<(Audience, Duration), Variant<'o>> = BTreeMap::new();
         let mut audiences: BTreeMap<Vec<usize>, BTreeSet<Handle>> = BTreeMap::new();
         for (number, object) in objects.iter().enumerate() {
             let facets = self.facets_of(number);
-            let forms = self.forms(number);
-            let items = &self.answers.items;
-            let open = future.entry(facets.own).or_insert_with(|| {
-                let item = items.get(facets.own)?;
-                if !complete || !item.tlp.openly() {
-                    return None;
-                }
-                Some(rulebook.policies.future(item, terms.now)?.deciding)
-            });
-            let as_issued = |form: &&Form<'_, 'o>| form.strikes == 0 && form.delay.is_zero();
-            if let Some(deciding) = open
-                && facets.parts.is_empty()
-                && forms.iter().all(|form| as_issued(&form))
-                && forms.iter().map(|form| self.count(&form.views)).sum::<usize>() == everybody.len()
-            {
+            if let Some(deciding) = open.get(&number) {
                 self.open = true;
                 let variant = joined
                     .entry((Audience::Community, Duration::ZERO))
@@ -141,6 +200,7 @@ impl<'o> Plan<'o> {
                 });
                 continue;
             }
+            let forms = self.forms(number);
             if forms.is_empty() {
                 let why = self.why_nobody(number, terms);
                 self.refused.push((number, why));

@@ -1,14 +1,11 @@
-//! Objects that a publication refers to and does not hold: who may know of them.
+//! What objects of a publication refer to, and who may know of what is not in it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use hanse_protocol::audience::Audience;
 use hanse_protocol::identity::Handle;
 use hanse_protocol::json::Json;
-use hanse_protocol::stix::Object;
-
-/// Deepest that references are looked for in an object; JSON itself is no deeper than its limit.
-const DEEPEST: usize = hanse_protocol::limits::JSON_DEPTH;
+use hanse_protocol::stix::{self, Object};
 
 /// Knows objects that were published before or came from others.
 pub(crate) trait Elsewhere {
@@ -16,28 +13,52 @@ pub(crate) trait Elsewhere {
     fn readers(&self, id: &str) -> Option<Audience>;
 }
 
+/// The ids that an object names beside its own, in lower case, each with a spelling of it. Whatever looks like an
+/// id is one, as for those who cut: a property of anybody's own may refer, too. Markings are no references.
+pub(crate) fn named(object: &Object<'_>) -> BTreeMap<String, String> {
+    let mut found = BTreeMap::new();
+    let own = object.id().to_ascii_lowercase();
+    collect(object.json(), hanse_protocol::limits::JSON_DEPTH, &mut |id| {
+        let lower = id.to_ascii_lowercase();
+        if lower != own && !lower.starts_with("marking-definition--") {
+            found.entry(lower).or_insert_with(|| id.to_owned());
+        }
+    });
+    found
+}
+
 /// The objects referred to that are not in the publication and that not everybody may know of, with who may.
 pub(crate) fn restricted(
     objects: &[Object<'_>],
+    named: &[BTreeMap<String, String>],
     elsewhere: &dyn Elsewhere,
 ) -> BTreeMap<String, BTreeSet<Handle>> {
-    let here: BTreeSet<&str> = objects.iter().map(Object::id).collect();
-    let mut named = BTreeSet::new();
-    for object in objects {
-        collect(object.json(), DEEPEST, &mut |id| {
-            if !here.contains(id) {
-                named.insert(id.to_owned());
-            }
+    let here: BTreeSet<String> = objects
+        .iter()
+        .map(|object| object.id().to_ascii_lowercase())
+        .collect();
+    let all: BTreeMap<&String, &String> = named.iter().flatten().collect();
+    let readers = |(id, spelt): (&String, &String)| {
+        // Ids are found as they are spelt: the strictest answer of either spelling holds.
+        let spellings = [id.as_str(), spelt.as_str()];
+        let spellings = spellings.into_iter().collect::<BTreeSet<&str>>();
+        let known = spellings
+            .into_iter()
+            .filter_map(|spelling| elsewhere.readers(spelling));
+        let members = known.filter_map(|readers| match readers {
+            Audience::Community => None,
+            Audience::Members(members) => Some(members),
         });
-    }
-    let readers = |id: String| match elsewhere.readers(&id)? {
-        Audience::Community => None,
-        Audience::Members(members) => Some((id, members)),
+        let members = members.reduce(|one, other| &one & &other)?;
+        Some((id.clone(), members))
     };
-    named.into_iter().filter_map(readers).collect()
+    all.into_iter()
+        .filter(|(id, _)| !here.contains(*id))
+        .filter_map(readers)
+        .collect()
 }
 
-/// Finds what `*_ref` and `*_refs` name (STIX 2.1 section 2.9).
+/// Finds every text that looks like an id, keys included.
 fn collect(json: &Json<'_>, depth: usize, found: &mut impl FnMut(&str)) {
     if depth == 0 {
         return;
@@ -45,15 +66,8 @@ fn collect(json: &Json<'_>, depth: usize, found: &mut impl FnMut(&str)) {
     match json {
         Json::Object(members) => {
             for (key, value) in members {
-                if key == "object_marking_refs" {
-                    continue;
-                }
-                if key.ends_with("_ref") && key != "marking_ref" {
-                    value.as_str().into_iter().for_each(&mut *found);
-                }
-                if key.ends_with("_refs") {
-                    let list = value.as_array().unwrap_or_default();
-                    list.iter().filter_map(Json::as_str).for_each(&mut *found);
+                if stix::is_id(key) {
+                    found(key);
                 }
                 collect(value, depth - 1, found);
             }
@@ -63,6 +77,7 @@ fn collect(json: &Json<'_>, depth: usize, found: &mut impl FnMut(&str)) {
                 collect(element, depth - 1, found);
             }
         }
+        Json::String(text) if stix::is_id(text) => found(text),
         _ => {}
     }
 }

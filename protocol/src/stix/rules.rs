@@ -95,8 +95,13 @@ pub(crate) fn type_of_id(id: &str) -> Option<&str> {
             byte.is_ascii_hexdigit()
         }
     });
+    // Running text that ends like an id is none: it would be taken for a reference, and not for text.
+    let word = |kind: &str| {
+        kind.bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
     kind.strip_suffix("--")
-        .filter(|kind| shaped && TYPE.contains(&kind.len()))
+        .filter(|kind| shaped && TYPE.contains(&kind.len()) && word(kind))
 }
 
 fn spec_version(json: &Json<'_>, name: &str, class: Class) -> Result<(), StixError> {

@@ -332,3 +332,44 @@ async fn policies_are_tried_without_being_put_in_force() {
         .unwrap();
     assert_eq!(after, before, "nothing was put in force");
 }
+
+#[tokio::test]
+async fn who_joins_later_learns_no_id_of_what_was_sealed_from_what_was_open() {
+    let (city, water) = league().await;
+    let amber = r#""object_marking_refs":["marking-definition--55d920b0-5e8b-4f79-9ee9-91f868d9b421"]"#;
+    // In capitals, too: ids are the same in either case.
+    let secret = "ipv4-addr--AB5820D4-5bf9-5f5d-8f5d-000000000001";
+    let address = format!(
+        r#"{{"type":"ipv4-addr","spec_version":"2.1","id":"{secret}",{amber},"value":"198.51.100.7"}}"#
+    );
+    let note = |number: u8, property: &str| {
+        format!(
+            r#"{{"type":"note","spec_version":"2.1","id":"note--0000000{number}-0000-4000-8000-000000000000","created":"2026-11-01T00:00:00.000Z","modified":"2026-11-01T00:00:00.000Z","content":"seen","object_refs":["note--00000009-0000-4000-8000-000000000000"],{property}}}"#
+        )
+    };
+    let beside = note(1, &format!(r#""x_about":"{}""#, secret.to_ascii_lowercase()));
+    let of_that = note(2, r#""x_see":"note--00000001-0000-4000-8000-000000000000""#);
+    let plain = note(3, r#""x_free":"nothing""#);
+    let publish = async |texts: &[&String]| {
+        let raw = texts
+            .iter()
+            .map(|text| RawValue::from_string((*text).clone()).unwrap());
+        let request = local::PublishRequest {
+            objects: raw.collect(),
+            ..local::PublishRequest::default()
+        };
+        city.exchange.publish(BY(), request).await.unwrap().records
+    };
+    let mut records = publish(&[&address, &beside, &of_that, &plain]).await;
+    // The day after, in a publication of its own.
+    records.extend(publish(&[&note(4, &format!(r#""x_about":"{secret}""#))]).await);
+    let eve = Node::new("eve-later");
+    join(&city, &eve).await;
+    let read = |node: &Node| -> Vec<String> {
+        let carried = records.iter().map(|record| city.carried(&record.id));
+        carried.flat_map(|carried| opened_by(node, &carried)).collect()
+    };
+    assert_eq!(read(&water).len(), 5, "who was there reads all");
+    let later = read(&eve);
+    assert_eq!(later, [plain], "and who came later what names nothing sealed");
+}
